@@ -1,0 +1,54 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast check lint types layers format coverage lock clean
+
+# The first Python on this machine that is new enough.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+# The stamp is written last, so a broken installation is begun anew.
+.venv/installed: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python >= 3.11 found; install one or run make PYTHON=/path/to/python3" >&2; exit 2; }
+	@echo "making .venv from requirements.lock ..."
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --require-hashes --only-binary :all: -r requirements.lock
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+demo: .venv/installed ## run the whole route on a simulated community and print its best day
+	@$(BIN)/participation demo
+
+test: .venv/installed ## all tests, on servers that they start themselves
+	$(BIN)/pytest
+
+check: format lint types layers coverage ## everything that must hold before a commit
+
+format: .venv/installed ## formatting, as ruff has it
+	$(BIN)/ruff format --check .
+
+lint: .venv/installed ## ruff's rules
+	$(BIN)/ruff check .
+
+types: .venv/installed ## mypy, strict
+	$(BIN)/mypy
+
+layers: .venv/installed ## imports point one way
+	$(BIN)/lint-imports
+
+coverage: .venv/installed ## the tests with branch coverage, which must be at least 90 %
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=90
+
+lock: ## write requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --group dev pyproject.toml --output-file requirements.lock
+
+clean: ## remove what make made
+	rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

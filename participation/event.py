@@ -1,0 +1,220 @@
+"""The wire contract: what an event is, how it is written, read and recognised.
+
+A bot hands in a JSON object (or an `Event`); `decode` turns it into an `Event` or says what is wrong with it;
+`encode` writes it back as the JSON object that travels; `event_id` is its identity.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from hashlib import sha1
+from typing import Annotated, Any, Final, cast
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+
+from participation.errors import InvalidEvent
+
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""An event before this moment is refused (fixed)."""
+
+AHEAD: Final = timedelta(minutes=5)
+"""An event further ahead of the clock of whoever reads it is refused (fixed)."""
+
+METADATA_BYTES: Final = 4096
+"""Most bytes of `metadata`, as UTF-8 JSON without spaces (fixed)."""
+
+IDENTITY: Final = UUID("5f6e3c1c-2b0a-5d0f-9a55-6d2f6a2f7c11")
+"""Namespace of every derived `event_id`."""
+
+RFC_3339: Final = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})", re.ASCII
+)
+
+
+class EventType(StrEnum):
+    """What a member did."""
+
+    MESSAGE_SENT = "MESSAGE_SENT"
+    REACTION_ADDED = "REACTION_ADDED"
+    REACTION_REMOVED = "REACTION_REMOVED"
+    VOICE_JOINED = "VOICE_JOINED"
+    VOICE_PRESENT = "VOICE_PRESENT"
+    VOICE_LEFT = "VOICE_LEFT"
+    MEMBER_JOINED = "MEMBER_JOINED"
+    MEMBER_LEFT = "MEMBER_LEFT"
+
+
+class ActorKind(StrEnum):
+    """Who did it. Only what a `user` did counts in highlights."""
+
+    USER = "user"
+    BOT = "bot"
+    WEBHOOK = "webhook"
+    ANONYMOUS = "anonymous"
+
+
+def _plain(value: object) -> object:
+    """Unwrap what kombu's JSON makes of a `datetime` or `UUID` that a bare Celery program passes."""
+    if isinstance(value, dict) and value.keys() == {"__type__", "__value__"}:
+        inner = value["__value__"]
+        return inner["hex"] if isinstance(inner, dict) and inner.keys() == {"hex"} else inner
+    return value
+
+
+def _instant(value: object) -> datetime:
+    """Read a moment, in UTC to the microsecond (further digits are cut off)."""
+    value = _plain(value)
+    if isinstance(value, str) and RFC_3339.fullmatch(value):
+        value = datetime.fromisoformat(value.upper())
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise ValueError
+    # Compared before it is converted: a year 1 or 9999 with an offset does not fit into UTC.
+    if value < EARLIEST or value > datetime.now(UTC) + AHEAD:
+        raise ValueError
+    return value.astimezone(UTC)
+
+
+def _metadata(value: object) -> dict[str, Any]:
+    """Check that the metadata can be kept unchanged in PostgreSQL's `jsonb`."""
+    try:
+        too_long = len(orjson.dumps(value)) > METADATA_BYTES
+    except orjson.JSONEncodeError as error:
+        raise ValueError from error
+    if not isinstance(value, dict) or too_long:
+        raise ValueError
+    _check_values(value)
+    return value
+
+
+def _check_values(value: object) -> None:
+    """Refuse what JSON or `jsonb` cannot hold. Depth is bounded: `orjson` has already walked the value."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_values(key)
+            _check_values(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_values(item)
+    elif isinstance(value, str):
+        if "\0" in value:
+            raise ValueError
+    elif isinstance(value, float):
+        # The comparison is false for NaN. A larger float may have been an integer that lost its last digits.
+        if not -(2.0**63) < value < 2.0**63:
+            raise ValueError
+    elif value is not None and not isinstance(value, int):
+        raise ValueError
+
+
+def _uuid(value: object) -> UUID | None:
+    value = _plain(value)
+    return UUID(value) if isinstance(value, str) else cast("UUID | None", value)
+
+
+Identifier = Annotated[str, StringConstraints(strict=True, pattern=r"^[^\x00]{1,255}$")]
+_IDENTIFIER: Final = "a string of 1–255 characters without NUL"
+
+
+class Event(BaseModel):
+    """One thing that one account did at one moment. The text of each field is its rule."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="participation event")
+
+    event_type: EventType = Field(description=f"one of {', '.join(EventType)}")
+    platform: Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z0-9_-]{1,32}$")] = Field(
+        description="a slug of 1–32 characters a–z, 0–9, _ or -, as in discord, telegram, irc"
+    )
+    community_id: Identifier = Field(
+        description=f"{_IDENTIFIER}, the same for all bots that serve one community"
+    )
+    member_id: Identifier = Field(
+        description=f"{_IDENTIFIER}, the platform's account id, never a number: large ids would lose digits"
+    )
+    channel_id: Identifier | None = Field(None, description=f"{_IDENTIFIER}, or null")
+    object_id: Identifier | None = Field(
+        None, description=f"{_IDENTIFIER}, or null: the platform's id of the message sent or reacted to"
+    )
+    object_author_id: Identifier | None = Field(
+        None, description=f"{_IDENTIFIER}, or null: who wrote the message reacted to"
+    )
+    actor_kind: ActorKind = Field(ActorKind.USER, description=f"one of {', '.join(ActorKind)}")
+    occurred_at: Annotated[datetime, BeforeValidator(_instant, json_schema_input_type=datetime)] = Field(
+        description="RFC 3339 date and time with an offset, as 2026-03-29T01:30:00.5+02:00, "
+        "not before 2000-01-01 and at most 5 minutes ahead of the clock"
+    )
+    metadata: Annotated[dict[str, Any], BeforeValidator(_metadata)] = Field(
+        default_factory=dict,
+        description="a JSON object of at most 4,096 bytes as UTF-8 JSON, with numbers within 64 bits and without NUL; "
+        "the emoji of a reaction is its `emoji`",
+    )
+    event_id: Annotated[UUID | None, BeforeValidator(_uuid)] = Field(
+        None, description="a UUID, or null: derived from the event's values when absent"
+    )
+
+
+def decode(value: object) -> Event:
+    """Read an event: a JSON object as `dict` (in Python `occurred_at` may be an aware `datetime`), or an `Event`.
+
+    Raises `InvalidEvent`, naming the first field that breaks its rule.
+    """
+    if isinstance(value, Event):
+        return value
+    try:
+        return Event.model_validate(value)
+    except ValidationError as error:
+        raise _invalid(error, value) from error
+
+
+def _invalid(error: ValidationError, raw: object) -> InvalidEvent:
+    first = error.errors(include_url=False, include_context=False)[0]
+    if not first["loc"] or not isinstance(raw, Mapping):
+        return InvalidEvent("event", "must be one JSON object", raw)
+    name = str(first["loc"][0])
+    if name not in Event.model_fields:
+        return InvalidEvent(name, f"is not a field of an event; the fields are {', '.join(Event.model_fields)}", raw)
+    rule = Event.model_fields[name].description
+    if first["type"] == "missing":
+        return InvalidEvent(name, f"is missing; it must be {rule}", raw)
+    return InvalidEvent(name, f"must be {rule}; got {_short(raw.get(name))}", raw)
+
+
+def _short(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"  # noqa: PLR2004
+
+
+def encode(event: Event) -> dict[str, Any]:
+    """Write an event as the JSON object that travels: no nulls, the moment in UTC, no derived `event_id`."""
+    return event.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+
+
+def event_id(event: Event) -> UUID:
+    """Return the event's identity: its own `event_id`, else the UUIDv5 (RFC 9562) of what makes it one event.
+
+    The name that is hashed is the JSON array of platform, community, channel, member, type, object, emoji and the
+    moment in UTC, as `orjson` writes it.
+    """
+    if event.event_id is not None:
+        return event.event_id
+    name = orjson.dumps(
+        [
+            event.platform,
+            event.community_id,
+            event.channel_id,
+            event.member_id,
+            event.event_type,
+            event.object_id,
+            event.metadata.get("emoji"),
+            event.occurred_at,
+        ]
+    )
+    digest = sha1(IDENTITY.bytes + name, usedforsecurity=False).digest()
+    return UUID(bytes=digest[:16], version=5)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of an event, as `docs/event.schema.json` has it."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Event.model_json_schema()}

@@ -1,0 +1,26 @@
+"""Every name in Redis, and every name that a Celery message carries, in one place."""
+
+from typing import Final
+
+TRACK_EVENT: Final = "participation.track_event"
+"""Name of the task that bots call (fixed)."""
+
+EVENTS: Final = "participation.events"
+"""Queue, and so the Redis list, into which every event goes (fixed)."""
+
+EVENT_LISTS: Final = (EVENTS, *(f"{EVENTS}\x06\x16{priority}" for priority in range(1, 10)))
+"""The lists in which kombu may put a message of this queue: one for each priority that a caller can give."""
+
+FLUSH: Final = "participation.flush"
+"""Queue of the pointer tasks, each naming one claimed batch."""
+
+NIGHTLY: Final = "participation.nightly"
+"""Queue of the tasks that Beat asks for."""
+
+BATCHES: Final = "participation.batches"
+"""Sorted set of the open batches: id → time (Redis `TIME`, seconds) at which its pointer was last published."""
+
+
+def batch(batch_id: str) -> str:
+    """Name the list that holds the messages of a claimed batch until they are committed."""
+    return f"participation.batch.{batch_id}"

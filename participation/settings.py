@@ -1,0 +1,103 @@
+"""Settings: read from the environment, from `.env`, and from what a running `participation up` left for its neighbours.
+
+Nothing is read at import: `load()` reads on first use and keeps the answer for the life of the process.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from participation.errors import ConfigError
+
+DATA_DIR = Path("~/.local/share/participation").expanduser()
+"""Where `participation up` keeps its data unless it is told otherwise (fixed)."""
+
+LOCAL_ENV = "env"
+"""File in the data directory in which a running `participation up` names its servers."""
+
+SCHEMES = {
+    "DATABASE_URL": ("postgresql://", "postgres://", "postgresql+psycopg2://"),
+    "REDIS_URL": ("redis://", "rediss://"),
+}
+
+
+def _url(name: str) -> AfterValidator:
+    def check(value: str | None) -> str | None:
+        if value is not None and not value.startswith(SCHEMES[name]):
+            raise ValueError(f"must begin with {' or '.join(SCHEMES[name])}")
+        return value
+
+    return AfterValidator(check)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. A field's name in the environment is `PARTICIPATION_` and the name, but for the URLs."""
+
+    model_config = SettingsConfigDict(env_prefix="PARTICIPATION_", extra="ignore", frozen=True)
+
+    database_url: Annotated[str | None, _url("DATABASE_URL")] = Field(
+        None, validation_alias="DATABASE_URL", description="PostgreSQL, as `postgresql://user:password@host:port/name`"
+    )
+    redis_url: Annotated[str | None, _url("REDIS_URL")] = Field(
+        None, validation_alias="REDIS_URL", description="Redis or Valkey, as `redis://:password@host:port/0`"
+    )
+    publish_timeout_seconds: float = Field(
+        2.0, gt=0, le=60, description="longest wait for Redis, connecting or answering, before `delay` raises"
+    )
+    claim_interval_seconds: float = Field(
+        0.05, ge=0.01, le=60, description="how often a worker looks for events to claim"
+    )
+    batch_size: int = Field(5_000, ge=1, le=50_000, description="most events in one batch")
+    open_batches: int = Field(
+        64, ge=1, le=10_000, description="most batches claimed and not yet committed, over all workers"
+    )
+    sweep_after_seconds: float = Field(
+        60.0, gt=0, description="age at which an open batch is handed to a worker again"
+    )
+    lock_timeout_seconds: float = Field(
+        10.0, gt=0, description="longest wait for a lock in PostgreSQL before a batch is put back and tried again"
+    )
+    compute_interval_seconds: float = Field(
+        300.0, ge=1, description="how often Beat asks which local days are due"
+    )
+    partitions_ahead_months: int = Field(
+        3, ge=1, le=24, description="monthly partitions that are made ahead of time"
+    )
+    batch_retention_days: int = Field(7, ge=1, description="how long the row of a stored batch is kept")
+
+    def database(self) -> str:
+        """Return the URL of PostgreSQL as SQLAlchemy reads it; raise `ConfigError` when it is not set."""
+        url = _required("DATABASE_URL", self.database_url)
+        return f"postgresql+psycopg2://{url.split('://', 1)[1]}"
+
+    def redis(self) -> str:
+        """Return the URL of Redis; raise `ConfigError` when it is not set."""
+        return _required("REDIS_URL", self.redis_url)
+
+
+def _required(name: str, value: str | None) -> str:
+    if value is None:
+        raise ConfigError(
+            f"{name} is not set: put it into the environment or into .env, as {SCHEMES[name][0]}…, "
+            "or start servers with `participation up`"
+        )
+    return value
+
+
+@cache
+def load() -> Settings:
+    """Return the settings of this process.
+
+    The environment goes before `.env` in the current folder, and that before the servers of a running
+    `participation up`. Raises `ConfigError` naming the variable whose value is wrong.
+    """
+    try:
+        return Settings(_env_file=(DATA_DIR / LOCAL_ENV, ".env"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        variable = name if name.isupper() else f"PARTICIPATION_{name}".upper()
+        raise ConfigError(f"{variable}: {first['msg'].removeprefix('Value error, ')}; correct it") from error
