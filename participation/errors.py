@@ -1,12 +1,19 @@
 """The errors of participation: one class for each decision that whoever catches it has to take."""
 
+from click import ClickException
+
 
 class ParticipationError(Exception):
     """Anything that participation raises on purpose. Its text says what is wrong, where, and what to do."""
 
 
-class ConfigError(ParticipationError):
-    """A setting, an argument or the state of a server is wrong: stop, a repeat will not help."""
+class ConfigError(ParticipationError, ClickException):
+    """A setting, an argument or the state of a server is wrong: stop, a repeat will not help.
+
+    Also an error of click, so that Celery's own command line prints it as one line, too, and ends with code 2.
+    """
+
+    exit_code = 2
 
 
 class Unavailable(ParticipationError):
@@ -14,18 +21,24 @@ class Unavailable(ParticipationError):
 
 
 class InvalidEvent(ParticipationError, ValueError):
-    """An event breaks the contract: never retry it as it is.
+    """An event, or the message that should carry one, breaks the contract: never retry it as it is.
 
-    field: the name of the field, or "event" when the value as a whole is wrong.
-    rule: what the field must be.
+    field: the name of the field or of the part of the message; "event" when the value as a whole is wrong.
+    rule: what it must be.
     raw: the value that was refused, as it was given.
+    code: the reason under which a worker puts it into `dead_letters`.
     """
 
-    def __init__(self, field: str, rule: str, raw: object = None) -> None:
+    def __init__(self, field: str, rule: str, raw: object = None, code: str = "invalid_event") -> None:
         super().__init__(f"{field}: {rule}")
         self.field = field
         self.rule = rule
         self.raw = raw
+        self.code = code
 
-    def __reduce__(self) -> tuple[type["InvalidEvent"], tuple[str, str, object]]:
-        return type(self), (self.field, self.rule, self.raw)
+    def __reduce__(self) -> tuple[type["InvalidEvent"], tuple[str, str, object, str]]:
+        return type(self), (self.field, self.rule, self.raw, self.code)
+
+
+class Rejected(ParticipationError):
+    """PostgreSQL refuses the values of at least one row: find it and quarantine it, a repeat will not help."""

@@ -5,6 +5,9 @@ from typing import Final
 TRACK_EVENT: Final = "participation.track_event"
 """Name of the task that bots call (fixed)."""
 
+FLUSH_BATCH: Final = "participation.flush_batch"
+"""Name of the task that stores a claimed batch."""
+
 EVENTS: Final = "participation.events"
 """Queue, and so the Redis list, into which every event goes (fixed)."""
 

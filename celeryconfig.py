@@ -1,0 +1,59 @@
+"""The configuration of Celery: queues, reliability and the Beat schedule.
+
+`participation.app` reads it, on first use, as `participation.celeryconfig`, which is this file: a program that
+publishes may have a `celeryconfig` of its own.
+"""
+
+from kombu import Exchange, Queue
+
+from participation import keys, settings
+
+_settings = settings.load()
+
+broker_url = _settings.redis()
+broker_connection_retry_on_startup = True
+broker_transport_options = {
+    # One list a queue: what the claim and everybody else looks at.
+    "priority_steps": [0],
+    # By default a Redis that accepts connections and never answers is waited for without limit.
+    "socket_timeout": _settings.publish_timeout_seconds,
+    "socket_connect_timeout": _settings.publish_timeout_seconds,
+    "socket_keepalive": True,
+}
+task_publish_retry_policy = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+
+# JSON only, everywhere.
+task_serializer = "json"
+result_serializer = "json"
+accept_content = ["json"]
+
+# Results go to whoever watches (Flower), not into a store.
+task_ignore_result = True
+worker_send_task_events = True
+
+task_routes = {keys.TRACK_EVENT: {"queue": keys.EVENTS}, keys.FLUSH_BATCH: {"queue": keys.FLUSH}}
+task_default_queue = keys.NIGHTLY
+# The events queue is not among them: a worker claims it in batches.
+task_queues = [Queue(name, Exchange(name), routing_key=name) for name in (keys.FLUSH, keys.NIGHTLY)]
+
+# A pointer is acknowledged when its batch is committed, and each process takes one at a time.
+task_acks_late = True
+task_reject_on_worker_lost = True
+worker_prefetch_multiplier = 1
+
+timezone = "UTC"
+enable_utc = True
+
+beat_schedule = {
+    "compute-due-days": {
+        "task": "participation.compute_due_days",
+        "schedule": _settings.compute_interval_seconds,
+        # An answer that nobody fetched in time is out of date: the next question finds the same days.
+        "options": {"expires": _settings.compute_interval_seconds},
+    },
+    "maintain": {
+        "task": "participation.maintain",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
+    },
+}

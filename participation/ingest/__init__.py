@@ -1,0 +1,1 @@
+"""From the Redis list into PostgreSQL: ② claim, ③ decode and quarantine, ④ flush."""

@@ -1,0 +1,412 @@
+"""The simulated community of `participation demo`: the people of Harbour, and what they do in some weeks.
+
+`simulate` gives events in the fixed format, in the order in which bots would send them, with all that real
+bots send: repeats, late events, missed leaves, times with different offsets. The same seed gives the same.
+`people`, `links`, `names` and `CHANNELS` say who and what the ids stand for. No I/O, no clock.
+"""
+
+from bisect import bisect
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
+from itertools import accumulate, chain, product
+from operator import itemgetter
+from random import Random
+from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+COMMUNITY_ID: Final = "harbour"
+NAME: Final = "Harbour"
+TIMEZONE: Final = "Europe/Berlin"
+
+TEXT_CHANNELS: Final = {
+    "discord": ("1041873320117125120", "1041873391885897829", "1041873467702120488"),
+    "telegram": ("-1001620331948", "-1001705516632"),
+    "irc": ("#harbour", "#harbour-dev"),
+}
+"""Where people write on each platform, the liveliest place first."""
+
+VOICE_CHANNELS: Final = ("1041873543090540644", "1041873610702995567")
+
+CHANNELS: Final = {
+    ("discord", "1041873320117125120"): "#quay",
+    ("discord", "1041873391885897829"): "#workshop",
+    ("discord", "1041873467702120488"): "#pictures",
+    ("discord", "1041873543090540644"): "Lighthouse",
+    ("discord", "1041873610702995567"): "Engine Room",
+    ("telegram", "-1001620331948"): "Harbour Chat",
+    ("telegram", "-1001705516632"): "Harbour News",
+    ("irc", "#harbour"): "#harbour",
+    ("irc", "#harbour-dev"): "#harbour-dev",
+}
+"""What the platform shows for each (platform, channel)."""
+
+_BERLIN: Final = ZoneInfo(TIMEZONE)
+_NEW_YORK: Final = ZoneInfo("America/New_York")
+_WRITTEN_IN: Final[dict[str, tzinfo]] = {"discord": UTC, "telegram": _BERLIN, "irc": _NEW_YORK}
+"""The zone in which each platform's bot writes its times."""
+
+_FIRST_NAMES: Final = (  # noqa: SIM905 - a list would take a line for each name
+    "Ada Anton Bela Carla Chen Dario Edith Emil Fatima Finn Greta Hugo Ines Jonas Kaya Lars Lena Luis Maja "
+    "Mira Nadia Nils Olga Omar Paula Priya Quinn Rosa Samir Selma Tariq Tilda Uwe Vera Wanda Yusuf"
+).split()
+_LAST_NAMES: Final = (  # noqa: SIM905
+    "Abel Arndt Bauer Becker Castro Cohen Dietz Engel Falk Fischer Garcia Haas Hansen Ibrahim Jensen Keller "
+    "Kim Kruse Lange Lopez Lund Moreno Neumann Okafor Peters Quist Ritter Sato Silva Stone Thoma Ueda Vogel "
+    "Weber Wolf Zhou"
+).split()
+
+_EMOJIS: Final = ("👍", "❤️", "😂", "🎉", "👀", "⚓")
+_EMOJI_WEIGHTS: Final = tuple(accumulate((10, 6, 5, 3, 3, 1)))
+
+_HOURS: Final = range(24)
+_WEEKDAY: Final = tuple(
+    accumulate((3, 1, 0, 0, 0, 1, 3, 6, 8, 7, 6, 6, 9, 8, 6, 6, 7, 9, 11, 14, 17, 17, 13, 7))
+)
+_WEEKEND: Final = tuple(
+    accumulate((6, 3, 1, 0, 0, 0, 1, 2, 5, 9, 12, 13, 12, 11, 12, 13, 13, 12, 12, 13, 15, 16, 14, 9))
+)
+"""How much is said in each hour of a person's own day, added up."""
+
+_SATURDAY: Final = 5
+_WEEKEND_FACTOR: Final = 1.3
+_BEST_DAY_FACTOR: Final = 3.5
+_REACTIONS_PER_MESSAGE: Final = 0.85
+
+_IN_NEW_YORK: Final = 0.35
+_IN_VOICE: Final = 0.4
+_TAKEN_BACK: Final = 0.07
+_GIVEN_AGAIN: Final = 0.4
+_MOVED: Final = 0.06
+_JOINED_TWICE: Final = 0.05
+_LEFT_UNSEEN: Final = 0.05
+_SENT_TWICE: Final = 0.01
+_SENT_LATE: Final = 0.003
+
+_SNOWFLAKES_BEGIN: Final = datetime(2015, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_SNAPSHOT_SECONDS: Final = 15 * 60
+_ALWAYS: Final = 10_000
+
+Happening = dict[str, Any]
+"""An event whose `occurred_at` is still a datetime."""
+
+
+class Account(NamedTuple):
+    """Somebody on one platform."""
+
+    platform: str
+    account_id: str
+    actor_kind: str = "user"
+
+
+_MACHINES: Final = (
+    Account("discord", "1042010077316366387", "bot"),
+    Account("discord", "1042011206515335278", "webhook"),
+    Account("telegram", "1087968824", "anonymous"),
+    Account("irc", "harbourmaster", "bot"),
+)
+"""They talk as well, but nobody counts them."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """A member of the community.
+
+    messages: mean number on an ordinary day on which the person is around.
+    around: chance of being around on an ordinary day.
+    away: the days, counted from the best day, on which the person is not (yet, or any more) there.
+    """
+
+    name: str
+    zone: ZoneInfo
+    accounts: tuple[Account, ...]
+    messages: float
+    around: float
+    away: range
+
+    @property
+    def person_id(self) -> str:
+        return self.name.lower().replace(" ", "-")
+
+    @property
+    def arrives(self) -> int | None:
+        """The day, counted from the best day, on which a newcomer joins."""
+        return self.away.stop if self.away.start == -_ALWAYS else None
+
+    def is_around(self, rng: Random, number: int) -> bool:
+        """Say whether the person takes part on a day; on the best day everybody does who is there."""
+        return number not in self.away and (number == 0 or rng.random() < self.around)
+
+
+def people(seed: int = 7, members: int = 120) -> tuple[Person, ...]:
+    """Make up the people, at most 1,296: every eighth talks a lot, every sixteenth on three platforms."""
+    rng = Random(seed)  # noqa: S311 - a play, not a secret
+    everyone = rng.sample([" ".join(name) for name in product(_FIRST_NAMES, _LAST_NAMES)], members)
+    return tuple(_person(rng, number, name) for number, name in enumerate(everyone))
+
+
+def links(cast: Iterable[Person]) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Give the accounts, as (platform, account id), of each person who has several, by person id."""
+    return {
+        person.person_id: tuple((account.platform, account.account_id) for account in person.accounts)
+        for person in cast
+        if len(person.accounts) > 1
+    }
+
+
+def names(cast: Iterable[Person]) -> dict[tuple[str, str], str]:
+    """Give the name that a platform shows for each account."""
+    return {
+        (account.platform, account.account_id): person.name for person in cast for account in person.accounts
+    }
+
+
+def best_day(days: int, ends: date) -> date:
+    """Name the day of the harbour festival: the last Saturday, or the last day where there is none."""
+    saturday = ends - timedelta(days=(ends.weekday() - _SATURDAY) % 7)
+    return saturday if saturday > ends - timedelta(days=days) else ends
+
+
+def simulate(seed: int = 7, days: int = 21, members: int = 120, *, ends: date) -> Iterator[dict[str, Any]]:
+    """Give the events of `days` local days up to and with `ends`, as JSON objects in order of sending.
+
+    About 70,000 with the defaults. Nothing occurs after `ends`, which should lie in the past.
+    """
+    rng = Random(seed)  # noqa: S311 - a play, not a secret
+    cast = people(seed, members)
+    festival = best_day(days, ends)
+    dates = (ends - timedelta(days=n) for n in reversed(range(days)))
+    played = (_Day(rng, day, (day - festival).days, cast).happenings() for day in dates)
+    end = _midnight(_BERLIN, ends + timedelta(days=1))
+    return _sent(rng, (event for event in chain.from_iterable(played) if event["occurred_at"] < end))
+
+
+def _person(rng: Random, number: int, name: str) -> Person:
+    lively = number % 8 == 0
+    away = _away(number)
+    return Person(
+        name=name,
+        zone=_NEW_YORK if rng.random() < _IN_NEW_YORK else _BERLIN,
+        accounts=_accounts(rng, number, name),
+        messages=rng.uniform(45, 105) if lively else rng.uniform(2, 17),
+        around=0.95 if lively or away else rng.uniform(0.3, 0.8),
+        away=away,
+    )
+
+
+def _away(number: int) -> range:
+    """Let some arrive in the days before the best day, some come back on it, some go silent a week before."""
+    match number % 24:
+        case 5:
+            return range(-_ALWAYS, -(number % 5))
+        case 11:
+            return range(-13, 0)
+        case 17:
+            return range(-6, _ALWAYS)
+        case _:
+            return range(0)
+
+
+def _accounts(rng: Random, number: int, name: str) -> tuple[Account, ...]:
+    platforms = rng.choices(("discord", "telegram", "irc"), (60, 28, 12))
+    if number % 16 == 0:
+        platforms = ["discord", "telegram", "irc"]
+    return tuple(Account(platform, _account_id(rng, platform, name)) for platform in platforms)
+
+
+def _account_id(rng: Random, platform: str, name: str) -> str:
+    if platform == "discord":
+        return _snowflake(rng, _SNOWFLAKES_BEGIN + timedelta(days=rng.uniform(300, 2_700)))
+    if platform == "telegram":
+        return str(rng.randrange(100_000_000, 6_000_000_000))
+    return name.lower().replace(" ", "_")
+
+
+def _snowflake(rng: Random, at: datetime) -> str:
+    """Make an id as Discord does: the milliseconds since 2015, then 22 bits."""
+    return str((at - _SNOWFLAKES_BEGIN) // _MILLISECOND << 22 | rng.getrandbits(22))
+
+
+@lru_cache(maxsize=256)
+def _midnight(zone: ZoneInfo, day: date) -> datetime:
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def _happening(
+    event_type: str, at: datetime, account: Account, channel: str | None, **more: Any
+) -> Happening:
+    """Make an event; Telegram knows whole seconds only, the others milliseconds."""
+    unit = 1_000_000 if account.platform == "telegram" else 1_000
+    return {
+        "event_type": event_type,
+        "platform": account.platform,
+        "community_id": COMMUNITY_ID,
+        "member_id": account.account_id,
+        "occurred_at": at.replace(microsecond=at.microsecond // unit * unit),
+        **({"channel_id": channel} if channel else {}),
+        **({"actor_kind": account.actor_kind} if account.actor_kind != "user" else {}),
+        **more,
+    }
+
+
+@dataclass
+class _Day:
+    """One day, who is around on it, and in which of its hours. `number` counts days from the best day."""
+
+    rng: Random
+    day: date
+    number: int
+    cast: Sequence[Person]
+    around: dict[Person, list[int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.around = {
+            person: self.hours(3 + int(person.messages / 12))
+            for person in self.cast
+            if person.is_around(self.rng, self.number)
+        }
+
+    def happenings(self) -> Iterator[Happening]:
+        messages = sorted(self.messages(), key=itemgetter("occurred_at"))
+        for number, message in enumerate(messages):
+            message["object_id"] = self.message_id(message["platform"], message["occurred_at"], number)
+        yield from messages
+        for platform in ("discord", "telegram"):
+            yield from self.reactions(platform, messages)
+        yield from self.voice()
+        yield from self.comings()
+
+    def messages(self) -> Iterator[Happening]:
+        for person in self.around:
+            for at in self.moments(person, person.messages):
+                yield self.message(at, self.rng.choice(person.accounts))
+        for machine in _MACHINES:
+            for _ in range(self.rng.randrange(5, 30)):
+                yield self.message(self.at_hour(_BERLIN, *self.hours(1)), machine)
+
+    def message(self, at: datetime, account: Account) -> Happening:
+        channels = TEXT_CHANNELS[account.platform]
+        channel = channels[min(int(self.rng.expovariate(1.3)), len(channels) - 1)]
+        length = 1 + int(self.rng.lognormvariate(3.6, 0.9))
+        return _happening("MESSAGE_SENT", at, account, channel, metadata={"length": length})
+
+    def message_id(self, platform: str, at: datetime, number: int) -> str:
+        if platform == "discord":
+            return _snowflake(self.rng, at)
+        if platform == "telegram":
+            return str((self.day - _SNOWFLAKES_BEGIN.date()).days * 10_000 + number)
+        return f"{self.rng.getrandbits(88):022x}"
+
+    def reactions(self, platform: str, said: Iterable[Happening]) -> Iterator[Happening]:
+        """Let those with an account on a platform react to what was said there last."""
+        messages = [message for message in said if message["platform"] == platform]
+        sent_at = [message["occurred_at"] for message in messages]
+        for person, account in self.accounts_on(platform):
+            for at in self.moments(person, person.messages * _REACTIONS_PER_MESSAGE / len(person.accounts)):
+                index = bisect(sent_at, at) - 1 - int(self.rng.expovariate(0.15))
+                if index >= 0:
+                    yield from self.reaction(at, account, messages[index])
+
+    def reaction(self, at: datetime, account: Account, message: Happening) -> Iterator[Happening]:
+        """Give a reaction, now and then take it back, and then perhaps give it again."""
+        emoji = self.rng.choices(_EMOJIS, cum_weights=_EMOJI_WEIGHTS)[0]
+        to = {"object_id": message["object_id"], "object_author_id": message["member_id"]}
+        for chance, event_type in ((1, "ADDED"), (_TAKEN_BACK, "REMOVED"), (_GIVEN_AGAIN, "ADDED")):
+            if self.rng.random() >= chance:
+                return
+            yield _happening(
+                f"REACTION_{event_type}", at, account, message["channel_id"], **to, metadata={"emoji": emoji}
+            )
+            at += timedelta(seconds=1 + self.rng.expovariate(1 / 60))
+
+    def voice(self) -> Iterator[Happening]:
+        """Let some sit together in the evening; the longest stays end before four in the morning."""
+        for person, account in self.accounts_on("discord"):
+            if self.rng.random() < (2 if self.number == 0 else 1) * _IN_VOICE:
+                start = _midnight(person.zone, self.day) + timedelta(hours=self.rng.uniform(17, 22.5))
+                stay = timedelta(hours=min(self.rng.expovariate(0.9), 5))
+                yield from self.stay(account, start, start + stay)
+
+    def stay(self, account: Account, start: datetime, end: datetime) -> Iterator[Happening]:
+        """Tell of one stay what a bot sees of it: it looks every quarter of an hour, and may miss the end."""
+        channel, other = self.rng.sample(VOICE_CHANNELS, 2)
+        yield _happening("VOICE_JOINED", start, account, channel)
+        if self.rng.random() < _JOINED_TWICE:
+            yield _happening("VOICE_JOINED", start + (end - start) / 9, account, channel)
+        for at in _snapshots(start, end):
+            if self.rng.random() < _MOVED:
+                yield _happening("VOICE_LEFT", at, account, channel)
+                channel, other = other, channel
+                yield _happening("VOICE_JOINED", at, account, channel)
+            else:
+                yield _happening("VOICE_PRESENT", at, account, channel)
+        if self.rng.random() >= _LEFT_UNSEEN:
+            yield _happening("VOICE_LEFT", end, account, channel)
+
+    def comings(self) -> Iterator[Happening]:
+        """Let people join on the day they arrive, and passers-by join and leave within minutes."""
+        for person in self.cast:
+            if self.number == person.arrives:
+                at = self.at_hour(person.zone, 0)
+                yield from (_happening("MEMBER_JOINED", at, account, None) for account in person.accounts)
+        for _ in range(self.rng.randrange(4)):
+            at = self.at_hour(_BERLIN, *self.hours(1))
+            passer_by = Account("discord", _snowflake(self.rng, at - timedelta(days=1)))
+            yield _happening("MEMBER_JOINED", at, passer_by, None)
+            yield _happening("MEMBER_LEFT", at + timedelta(minutes=7), passer_by, None)
+
+    def accounts_on(self, platform: str) -> Iterator[tuple[Person, Account]]:
+        for person in self.around:
+            for account in person.accounts:
+                if account.platform == platform:
+                    yield person, account
+
+    def moments(self, person: Person, mean: float) -> Iterator[datetime]:
+        """Draw when a person does something that is done `mean` times on an ordinary day."""
+        if self.number == 0:
+            mean *= _BEST_DAY_FACTOR
+        elif self.day.weekday() >= _SATURDAY:
+            mean *= _WEEKEND_FACTOR
+        for _ in range(round(self.rng.gammavariate(2, mean / 2))):
+            yield self.at_hour(person.zone, self.rng.choice(self.around[person]))
+
+    def hours(self, count: int) -> list[int]:
+        rhythm = _WEEKEND if self.day.weekday() >= _SATURDAY else _WEEKDAY
+        return self.rng.choices(_HOURS, cum_weights=rhythm, k=count)
+
+    def at_hour(self, zone: ZoneInfo, hour: int) -> datetime:
+        return _midnight(zone, self.day) + timedelta(seconds=3600 * (hour + self.rng.random()))
+
+
+def _snapshots(start: datetime, end: datetime) -> Iterator[datetime]:
+    """Give the full quarters of an hour from `start` to `end`."""
+    at = (start.timestamp() // _SNAPSHOT_SECONDS + 1) * _SNAPSHOT_SECONDS
+    while at < end.timestamp():
+        yield datetime.fromtimestamp(at, UTC)
+        at += _SNAPSHOT_SECONDS
+
+
+def _sent(rng: Random, happenings: Iterable[Happening]) -> Iterator[dict[str, Any]]:
+    """Write events as their bots do, a few late and a few twice, and put them in the order of sending."""
+    queue: list[tuple[datetime, dict[str, Any]]] = []
+    for happening in happenings:
+        at: datetime = happening["occurred_at"]
+        late = timedelta(hours=rng.uniform(1, 30)) if rng.random() < _SENT_LATE else timedelta()
+        queue.append((at + late, _written(happening)))
+        if rng.random() < _SENT_TWICE:
+            # A second bot saw it as well, or a try that timed out had arrived after all.
+            again = happening | {"occurred_at": _rfc_3339(at, rng.choice((UTC, _BERLIN)))}
+            queue.append((at + late + timedelta(seconds=rng.uniform(1, 90)), again))
+    queue.sort(key=itemgetter(0))
+    yield from (event for _, event in queue)
+
+
+def _written(happening: Happening) -> dict[str, Any]:
+    zone = _WRITTEN_IN[happening["platform"]]
+    return happening | {"occurred_at": _rfc_3339(happening["occurred_at"], zone)}
+
+
+def _rfc_3339(at: datetime, zone: tzinfo) -> str:
+    return at.astimezone(zone).isoformat().replace("+00:00", "Z")

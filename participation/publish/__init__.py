@@ -1,0 +1,1 @@
+"""① The bot's side: what stands behind `track_event.delay`, and sending many events at once."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: the tables, their migrations, every write and every read."""

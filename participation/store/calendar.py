@@ -1,0 +1,32 @@
+"""Which local days an event touches, and the lock that keeps the answer true until it is written down."""
+
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+LOCK: Final = 7_420_002
+"""Advisory lock: shared by whoever turns moments into local days, exclusive for whoever changes a time zone."""
+
+VOICE_REACH: Final = "interval '12 hours'"
+"""Longest interval in voice that is credited (fixed)."""
+
+# An interval that a voice event bounds reaches at most twelve hours from it, and no local day fits in between.
+TOUCHED_DAYS: Final = f"""
+SELECT DISTINCT
+    community_id,
+    CAST((occurred_at + reach.span) AT TIME ZONE timezone AS date) AS highlight_date
+FROM {{source}} JOIN communities USING (community_id)
+CROSS JOIN (VALUES (interval '0'), ({VOICE_REACH}), (- {VOICE_REACH})) AS reach (span)
+WHERE actor_kind = 'user' AND (reach.span = interval '0' OR event_type LIKE 'VOICE%')
+"""
+"""Query of the days on which rows of `source` count: community_id, highlight_date."""
+
+
+def share(connection: Connection) -> None:
+    """Hold the time zones as they are until this transaction ends; others may do the same."""
+    connection.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": LOCK})
+
+
+def change(connection: Connection) -> None:
+    """Wait until nobody is turning moments into days, and keep them waiting until this transaction ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})

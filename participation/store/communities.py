@@ -1,0 +1,90 @@
+"""Communities: their names and time zones. A community appears with its first event."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from participation.errors import ConfigError
+from participation.store import calendar
+
+_ZONE = text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :timezone)")
+_ZONES = text("SELECT name FROM pg_timezone_names WHERE name NOT LIKE 'posix%' ORDER BY name")
+
+_IDS = text("SELECT community_id FROM communities ORDER BY community_id")
+
+_SET = text("""
+INSERT INTO communities AS c (community_id, name, timezone)
+VALUES (:community_id, :name, coalesce(:timezone, 'UTC'))
+ON CONFLICT (community_id) DO UPDATE
+SET name = coalesce(excluded.name, c.name), timezone = coalesce(:timezone, c.timezone)
+""")
+
+_CURRENT = text("SELECT timezone FROM communities WHERE community_id = :community_id")
+
+# From one day's events to the first event of a later day: a short look into the key a day, however many events.
+# The search starts before midnight, because a clock may show midnight twice.
+# The days that were computed in the old zone are due too: those that no longer hold an event disappear.
+_MARK_ALL = text("""
+INSERT INTO due_days (community_id, highlight_date)
+WITH RECURSIVE days (day) AS (
+    SELECT CAST(min(occurred_at) AT TIME ZONE :timezone AS date)
+    FROM participation_events WHERE community_id = :community_id
+    UNION ALL
+    SELECT (
+        SELECT CAST(min(occurred_at) AT TIME ZONE :timezone AS date)
+        FROM participation_events
+        WHERE community_id = :community_id
+            AND occurred_at >= CAST(days.day + 1 AS timestamp) AT TIME ZONE :timezone - interval '3 hours'
+            AND CAST(occurred_at AT TIME ZONE :timezone AS date) > days.day
+    )
+    FROM days WHERE day IS NOT NULL
+)
+SELECT :community_id, day FROM days WHERE day IS NOT NULL
+UNION
+SELECT :community_id, highlight_date FROM community_daily_highlights WHERE community_id = :community_id
+""")
+
+_LIST = text("""
+SELECT c.community_id, c.name, c.timezone, count(h.highlight_date) AS days, max(h.highlight_date) AS last_date
+FROM communities AS c LEFT JOIN community_daily_highlights AS h USING (community_id)
+GROUP BY c.community_id ORDER BY c.community_id
+""")
+
+
+def configure(connection: Connection, community_id: str, timezone: str | None, name: str | None) -> bool:
+    """Set the community's zone and name, making the community if need be; return whether the zone changed.
+
+    Another zone makes every day of the community due. The caller commits. Raises `ConfigError` for a zone that
+    PostgreSQL does not know.
+    """
+    if timezone is not None and not connection.scalar(_ZONE, {"timezone": timezone}):
+        raise ConfigError(_unknown("time zone", timezone, list(connection.scalars(_ZONES))))
+    calendar.change(connection)
+    before = connection.scalar(_CURRENT, {"community_id": community_id})
+    connection.execute(_SET, {"community_id": community_id, "timezone": timezone, "name": name})
+    changed = before is not None and timezone not in {None, before}
+    if changed:
+        connection.execute(_MARK_ALL, {"community_id": community_id, "timezone": timezone})
+    return changed
+
+
+def require(connection: Connection, community_id: str) -> None:
+    """Raise `ConfigError` unless the community is known."""
+    known = list(connection.scalars(_IDS))
+    if community_id not in known:
+        raise ConfigError(_unknown("community", community_id, known))
+
+
+def overview(connection: Connection) -> Sequence[Row[Any]]:
+    """Return for each community: community_id, name, timezone, days computed, last_date computed."""
+    return connection.execute(_LIST).all()
+
+
+def _unknown(what: str, given: str, known: list[str]) -> str:
+    near = get_close_matches(given, known, n=3, cutoff=0.5)
+    advice = f"did you mean {' or '.join(near)}?" if near else "see `participation communities list`"
+    if what == "time zone" and not near:
+        advice = "take an IANA name, as Europe/Berlin"
+    return f"unknown {what} {given!r}: {advice}"

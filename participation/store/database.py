@@ -1,0 +1,85 @@
+"""The way to PostgreSQL: engines, transactions, and the driver's errors translated into decisions."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg2
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import DBAPIError
+
+from participation.errors import ConfigError, Rejected, Unavailable
+
+TRANSIENT_CLASSES: Final = ("08", "40", "53", "57", "58")
+"""SQLSTATE classes that pass by themselves: connection, rollback, resources, operator intervention, system."""
+
+TRANSIENT_CODES: Final = ("25006", "55P03", "23514")
+"""Single codes that do: read-only for a while, lock not available, a partition that is about to be made."""
+
+REJECTED_CLASSES: Final = ("22", "23", "54")
+"""SQLSTATE classes that speak of the values of a row: data, constraint, limit exceeded."""
+
+MISSING_CODES: Final = ("42P01", "42703", "3F000")
+"""A table, a column, a schema that is not there: the database is not migrated."""
+
+REFUSED_CODES: Final = ("28P01", "28000", "3D000")
+"""A wrong password, user or database name."""
+
+
+def connect(url: str, lock_timeout_seconds: float = 10.0) -> Engine:
+    """Return an engine for the database at `url`. Nothing is connected before the first use."""
+    return create_engine(
+        url,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "participation",
+            "options": f"-c lock_timeout={int(lock_timeout_seconds * 1000)} -c timezone=UTC",
+        },
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Run the block in one transaction, committed at its end.
+
+    Raises `Unavailable` where a repeat may help, `Rejected` where a row's values are at fault, `ConfigError`
+    where the schema or the URL is wrong. Anything else comes through as it is.
+    """
+    with translated(), engine.connect() as connection:
+        try:
+            with connection.begin():
+                yield connection
+        except (DBAPIError, psycopg2.Error, Unavailable):
+            # The pool would hand out again what only looks alive, such as a server that went read-only.
+            connection.invalidate()
+            raise
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the driver's errors in the block into ours."""
+    try:
+        yield
+    except (DBAPIError, psycopg2.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        code = getattr(cause, "pgcode", None)
+        text = str(cause).strip().split("\n", 1)[0]
+        if code is None:
+            raise _without_code(cause, text) from error
+        if code.startswith(TRANSIENT_CLASSES) or code in TRANSIENT_CODES:
+            raise Unavailable(f"PostgreSQL: {text}") from error
+        if code.startswith(REJECTED_CLASSES):
+            raise Rejected(f"{code}: {text}") from error
+        if code in MISSING_CODES:
+            raise ConfigError(f"the database is not migrated ({text}): run `participation migrate`") from error
+        raise
+
+
+def _without_code(cause: object, text: str) -> Exception:
+    """Judge an error that the driver raised by itself: it never had the connection, or lost it."""
+    if not isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError):
+        return psycopg2.Error(text)
+    if "authentication failed" in text or ("FATAL" in text and "does not exist" in text):
+        return ConfigError(f"PostgreSQL refuses the connection ({text}): correct DATABASE_URL")
+    return Unavailable(f"PostgreSQL: {text}: is it running, and is DATABASE_URL right?")

@@ -1,0 +1,209 @@
+"""The write that everything rests on: one claimed batch into PostgreSQL, in one transaction."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Final, NamedTuple, Self
+
+from sqlalchemy import Connection, text
+
+from participation.errors import Rejected
+from participation.store import calendar
+from participation.store.database import translated
+
+RAW_BYTES: Final = 65_536
+"""How much of a list element a dead letter keeps; its whole length and hash are kept beside."""
+
+
+class Row(NamedTuple):
+    """A valid event as PostgreSQL's CSV format takes it; the fields are the columns."""
+
+    community_id: str
+    occurred_at: str
+    event_id: str
+    platform: str
+    event_type: str
+    channel_id: str | None
+    member_id: str
+    object_id: str | None
+    object_author_id: str | None
+    actor_kind: str
+    metadata: str
+    import_id: str | None
+
+
+class Accepted(NamedTuple):
+    """A row and the list element that it was read from."""
+
+    row: Row
+    raw: bytes
+
+
+class DeadLetter(NamedTuple):
+    """A list element that cannot be stored: the reason's code, what is wrong, and what came in."""
+
+    reason: str
+    detail: str
+    raw: bytes
+    raw_bytes: int
+    raw_sha256: bytes
+    import_id: str | None
+
+    @classmethod
+    def of(cls, raw: bytes, reason: str, detail: str, import_id: str | None) -> Self:
+        # The detail may quote the input, which may hold what `text` cannot.
+        plain = detail.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+        return cls(reason, plain[:2000], raw[:RAW_BYTES], len(raw), sha256(raw).digest(), import_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of a batch: received = stored + duplicates + dead."""
+
+    received: int
+    stored: int
+    duplicates: int
+    dead: int
+
+
+_COLUMNS: Final = ", ".join(Row._fields)
+
+_BEGIN = text("""
+INSERT INTO ingest_batches (batch_id, received, started_at) VALUES (:batch_id, :received, :started_at)
+ON CONFLICT DO NOTHING RETURNING true
+""")
+
+_INCOMING = text("""
+CREATE TEMPORARY TABLE IF NOT EXISTS incoming
+(LIKE participation_events INCLUDING DEFAULTS) ON COMMIT DELETE ROWS
+""")
+
+_EMPTY = text("DELETE FROM incoming")
+
+_COPY = f"COPY incoming ({_COLUMNS}) FROM STDIN (FORMAT csv)"
+
+_COMMUNITIES = text("""
+INSERT INTO communities (community_id) SELECT DISTINCT community_id FROM incoming ORDER BY 1
+ON CONFLICT DO NOTHING
+""")
+
+# Sorted by key: two batches that overlap would otherwise wait for each other in a circle.
+_INSERT = text(f"""
+WITH stored AS (
+    INSERT INTO participation_events ({_COLUMNS})
+    SELECT {_COLUMNS} FROM incoming ORDER BY community_id, occurred_at, event_id
+    ON CONFLICT DO NOTHING
+    RETURNING community_id, occurred_at, event_type, actor_kind, import_id
+), marked AS (
+    INSERT INTO due_days (community_id, highlight_date) {calendar.TOUCHED_DAYS.format(source="stored")}
+)
+SELECT CAST(import_id AS text), count(*) FROM stored GROUP BY import_id
+""")  # noqa: S608 - the names are ours
+
+_QUARANTINE = text("""
+INSERT INTO dead_letters (reason, detail, raw, raw_bytes, raw_sha256, batch_id)
+VALUES (:reason, :detail, :raw, :raw_bytes, :raw_sha256, :batch_id)
+""")
+
+_IMPORTS = text("""
+INSERT INTO import_counts (import_id, batch_id, stored, duplicates, dead)
+VALUES (:import_id, :batch_id, :stored, :duplicates, :dead)
+""")
+
+_END = text("""
+UPDATE ingest_batches SET stored = :stored, duplicates = :duplicates, dead = :dead, stored_at = clock_timestamp()
+WHERE batch_id = :batch_id
+""")
+
+
+def store_batch(
+    connection: Connection,
+    batch_id: str,
+    started_at: datetime,
+    accepted: Sequence[Accepted],
+    dead: Sequence[DeadLetter],
+) -> Counts | None:
+    """Store the batch; return what became of it, or None if it was stored before.
+
+    The caller commits. A row that passes validation and that PostgreSQL still rejects becomes a dead letter.
+    """
+    received = len(accepted) + len(dead)
+    begin = {"batch_id": batch_id, "received": received, "started_at": started_at}
+    if connection.scalar(_BEGIN, begin) is None:
+        return None
+    calendar.share(connection)
+    connection.execute(_INCOMING)
+    stored, rejected = _insert(connection, accepted)
+    letters = [*dead, *rejected]
+    if letters:
+        connection.execute(_QUARANTINE, [{**letter._asdict(), "batch_id": batch_id} for letter in letters])
+    _count_imports(connection, batch_id, Counter(item.row.import_id for item in accepted), stored, dead, rejected)
+    counts = Counts(received, stored.total(), received - stored.total() - len(letters), len(letters))
+    connection.execute(
+        _END,
+        {"batch_id": batch_id, "stored": counts.stored, "duplicates": counts.duplicates, "dead": counts.dead},
+    )
+    return counts
+
+
+def _insert(
+    connection: Connection, accepted: Sequence[Accepted]
+) -> tuple[Counter[str | None], list[DeadLetter]]:
+    """Insert the rows, halving them until those that PostgreSQL rejects stand alone.
+
+    Returns how many were new, by import, and the letters of the rejected.
+    """
+    if not accepted:
+        return Counter(), []
+    try:
+        with translated(), connection.begin_nested():
+            return _copy(connection, accepted), []
+    except Rejected as error:
+        if len(accepted) == 1:
+            row, raw = accepted[0]
+            return Counter(), [DeadLetter.of(raw, "rejected", str(error), row.import_id)]
+    half = len(accepted) // 2
+    first, first_letters = _insert(connection, accepted[:half])
+    second, second_letters = _insert(connection, accepted[half:])
+    return first + second, [*first_letters, *second_letters]
+
+
+def _copy(connection: Connection, accepted: Sequence[Accepted]) -> Counter[str | None]:
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer).writerows(item.row for item in accepted)
+    buffer.seek(0)
+    connection.execute(_EMPTY)
+    with connection.connection.cursor() as cursor:
+        cursor.copy_expert(_COPY, buffer)
+    connection.execute(_COMMUNITIES)
+    return Counter({import_id: count for import_id, count in connection.execute(_INSERT)})
+
+
+def _count_imports(
+    connection: Connection,
+    batch_id: str,
+    valid: Counter[str | None],
+    stored: Counter[str | None],
+    dead: Sequence[DeadLetter],
+    rejected: Sequence[DeadLetter],
+) -> None:
+    """Write down what the batch made of the events of each import, so that the import knows when it is done."""
+    quarantined = Counter(letter.import_id for letter in (*dead, *rejected))
+    refused = Counter(letter.import_id for letter in rejected)
+    counts = [
+        {
+            "import_id": import_id,
+            "batch_id": batch_id,
+            "stored": stored[import_id],
+            "duplicates": valid[import_id] - stored[import_id] - refused[import_id],
+            "dead": quarantined[import_id],
+        }
+        for import_id in valid.keys() | quarantined.keys()
+        if import_id is not None
+    ]
+    if counts:
+        connection.execute(_IMPORTS, counts)

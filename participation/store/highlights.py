@@ -1,0 +1,195 @@
+"""The nightly computation: one local day of one community, set-based, from the raw events.
+
+The meaning of every figure is fixed in `docs/highlights.md`; the steps of the query stand in its order.
+"""
+
+from datetime import date
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from participation.store import calendar
+
+RULES_VERSION: Final = 1
+"""Version of the rule for `reputation_earned`, and with it of the whole computation."""
+
+
+# Midnight may not exist (then the day starts where the clock jumps to, which PostgreSQL answers by itself) or
+# come twice, when PostgreSQL answers the second: so the earliest of the moments that the clock shows as midnight.
+_WINDOW = text("""
+SELECT c.timezone, bound.moment
+FROM communities AS c
+CROSS JOIN (VALUES (CAST(:day AS date)), (CAST(:day AS date) + 1)) AS d (day)
+CROSS JOIN LATERAL (
+    SELECT coalesce(
+        min(usual.moment - shift.span)
+            FILTER (WHERE (usual.moment - shift.span) AT TIME ZONE c.timezone = CAST(d.day AS timestamp)),
+        min(usual.moment)
+    ) AS moment
+    FROM (SELECT CAST(d.day AS timestamp) AT TIME ZONE c.timezone AS moment) AS usual
+    CROSS JOIN (VALUES (interval '0'), ('30 minutes'), ('1 hour'), ('2 hours')) AS shift (span)
+) AS bound
+WHERE c.community_id = :community_id
+ORDER BY d.day
+""")
+
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:community_id || ' ' || CAST(:day AS text), 0))")
+
+_SETTLE = text("DELETE FROM due_days WHERE community_id = :community_id AND highlight_date = :day")
+
+_CLEAR = [
+    text("DELETE FROM member_daily_highlights WHERE community_id = :community_id AND highlight_date = :day"),
+    text("DELETE FROM community_daily_highlights WHERE community_id = :community_id AND highlight_date = :day"),
+]
+
+_PERSON: Final = "coalesce({link}.person_id, {row}.platform || ':' || {row}.{account})"
+_LINK: Final = """
+LEFT JOIN member_accounts AS {link} ON {link}.platform = {row}.platform AND {link}.account_id = {row}.{account}
+"""
+
+
+def _person(row: str, account: str = "member_id", link: str = "link") -> dict[str, str]:
+    """Return the SQL that turns an account into its person, and the join that this needs."""
+    names = {"row": row, "account": account, "link": link}
+    return {"person": _PERSON.format(**names), "link": _LINK.format(**names)}
+
+
+_COMPUTE = text(
+    """
+WITH facts AS MATERIALIZED (
+    -- What users did on the day; voice events also from twelve hours to either side.
+    SELECT
+        event_type, platform, member_id, channel_id, object_id, object_author_id, occurred_at,
+        metadata ->> 'emoji' AS emoji,
+        CAST(occurred_at AT TIME ZONE :timezone AS date) = :day AS on_day,
+        CAST(extract(hour FROM occurred_at AT TIME ZONE :timezone) AS integer) AS hour
+    FROM participation_events
+    WHERE community_id = :community_id
+        AND actor_kind = 'user'
+        AND occurred_at >= CAST(:start AS timestamptz) - {reach}
+        AND occurred_at <= CAST(:end AS timestamptz) + {reach}
+        AND (event_type LIKE 'VOICE%' OR CAST(occurred_at AT TIME ZONE :timezone AS date) = :day)
+), messages AS (
+    SELECT platform, member_id, hour, count(*) AS messages
+    FROM facts WHERE event_type = 'MESSAGE_SENT'
+    GROUP BY platform, member_id, hour
+), last_reactions AS (
+    -- The last word of an account on an object and emoji; at equal times the removal is the later.
+    SELECT DISTINCT ON (platform, member_id, channel_id, object_id, emoji)
+        event_type, platform, member_id, object_author_id, hour
+    FROM facts WHERE event_type LIKE 'REACTION%' AND object_id IS NOT NULL
+    ORDER BY platform, member_id, channel_id, object_id, emoji,
+        occurred_at DESC, event_type DESC, object_author_id DESC NULLS LAST
+), reactions AS (
+    SELECT platform, member_id, object_author_id, hour
+    FROM last_reactions WHERE event_type = 'REACTION_ADDED'
+    UNION ALL
+    SELECT platform, member_id, object_author_id, hour
+    FROM facts WHERE event_type = 'REACTION_ADDED' AND object_id IS NULL
+), given AS (
+    SELECT {actor[person]} AS person, {author[person]} AS author, hour
+    FROM reactions AS r {actor[link]} {author[link]}
+), observed AS (
+    SELECT
+        platform, member_id,
+        event_type AS type, lead(event_type) OVER line AS next_type,
+        occurred_at AS since, lead(occurred_at) OVER line AS until
+    FROM facts WHERE event_type LIKE 'VOICE%'
+    WINDOW line AS (
+        PARTITION BY platform, member_id
+        ORDER BY occurred_at, array_position(ARRAY['VOICE_LEFT', 'VOICE_PRESENT', 'VOICE_JOINED'], event_type)
+    )
+), stays AS (
+    -- What two observations enclose, clipped to the day; overlapping stays of a person's accounts become one.
+    SELECT {voice[person]} AS person,
+        unnest(range_agg(tstzrange(greatest(since, :start), least(until, :end)))) AS span
+    FROM observed AS o {voice[link]}
+    WHERE type IN ('VOICE_JOINED', 'VOICE_PRESENT') AND next_type IN ('VOICE_PRESENT', 'VOICE_LEFT')
+        AND until - since <= {reach} AND since < :end AND until > :start AND since < until
+    GROUP BY 1
+), voice AS (
+    -- Every zone's hours begin on a quarter of an hour of UTC, so these samples meet every hour of the stay.
+    SELECT person,
+        CAST(floor(extract(epoch FROM sum(upper(span) - lower(span))) / 60) AS integer) AS minutes,
+        bit_or(sample.hours) AS hours
+    FROM stays
+    CROSS JOIN LATERAL (
+        SELECT bit_or(1 << CAST(extract(hour FROM moment AT TIME ZONE :timezone) AS integer)) AS hours
+        FROM generate_series(
+            date_bin('15 minutes', lower(span), 'epoch'), upper(span) - interval '1 microsecond', '15 minutes'
+        ) AS quarter (begins)
+        CROSS JOIN LATERAL (SELECT greatest(begins, lower(span)) AS moment) AS inside
+    ) AS sample
+    GROUP BY person
+), acts (person, messages, reactions, received, minutes, hours) AS (
+    SELECT {sender[person]}, messages, 0, 0, 0, 1 << hour FROM messages AS m {sender[link]}
+    UNION ALL SELECT person, 0, 1, 0, 0, 1 << hour FROM given
+    UNION ALL SELECT author, 0, 0, 1, 0, 0 FROM given WHERE author <> person
+    UNION ALL SELECT person, 0, 0, 0, minutes, hours FROM voice
+), sums AS (
+    SELECT person, sum(messages) AS messages, sum(reactions) AS reactions, sum(received) AS received,
+        sum(minutes) AS minutes, bit_count(CAST(bit_or(hours) AS bit(24))) AS hours
+    FROM acts GROUP BY person
+), members AS (
+    INSERT INTO member_daily_highlights (
+        community_id, highlight_date, member_id, message_count, reaction_count, reactions_received,
+        voice_minutes, active_hours, reputation_earned
+    )
+    SELECT :community_id, :day, person, messages, reactions, received, minutes, hours,
+        least(messages, 50) + least(reactions, 20) + 2 * least(received, 50) + div(least(minutes, 120), 5)
+    FROM sums WHERE messages > 0 OR reactions > 0 OR received > 0 OR minutes > 0
+    RETURNING message_count, reaction_count, voice_minutes
+), peak AS (
+    SELECT hour FROM (
+        SELECT hour, messages AS acts FROM messages UNION ALL SELECT hour, 1 FROM given
+    ) AS hours
+    GROUP BY hour ORDER BY sum(acts) DESC, hour LIMIT 1
+), moves AS (
+    SELECT count(DISTINCT person) FILTER (WHERE event_type = 'MEMBER_JOINED') AS joined,
+        count(DISTINCT person) FILTER (WHERE event_type = 'MEMBER_LEFT') AS left_it
+    FROM (
+        SELECT event_type, {mover[person]} AS person
+        FROM facts AS f {mover[link]} WHERE event_type LIKE 'MEMBER%'
+    ) AS movers
+)
+INSERT INTO community_daily_highlights (
+    community_id, highlight_date, active_members, message_count, reaction_count, voice_minutes,
+    members_joined, members_left, peak_hour, rules_version
+)
+SELECT :community_id, :day,
+    count(*) FILTER (WHERE message_count > 0 OR reaction_count > 0 OR voice_minutes > 0),
+    coalesce(sum(message_count), 0), coalesce(sum(reaction_count), 0), coalesce(sum(voice_minutes), 0),
+    (SELECT joined FROM moves), (SELECT left_it FROM moves), (SELECT hour FROM peak), :rules_version
+FROM members
+HAVING EXISTS (SELECT FROM facts WHERE on_day)
+""".format(
+        reach=calendar.VOICE_REACH,
+        actor=_person("r", link="a"),
+        author=_person("r", "object_author_id", link="b"),
+        voice=_person("o"),
+        sender=_person("m"),
+        mover=_person("f"),
+    )
+)
+
+
+def compute_day(connection: Connection, community_id: str, day: date) -> bool:
+    """Replace the community's local day by what its raw events say; return False if the community is unknown.
+
+    The caller commits. A repeat is safe: it writes the same rows. Marks of the day that this transaction does not
+    see yet stay, so an event that arrives meanwhile makes the day due again.
+    """
+    calendar.share(connection)
+    key = {"community_id": community_id, "day": day}
+    connection.execute(_LOCK, key)
+    bounds = connection.execute(_WINDOW, key).all()
+    if not bounds:
+        return False
+    (timezone, start), (_, end) = bounds
+    connection.execute(_SETTLE, key)
+    for clear in _CLEAR:
+        connection.execute(clear, key)
+    connection.execute(
+        _COMPUTE, {**key, "timezone": timezone, "start": start, "end": end, "rules_version": RULES_VERSION}
+    )
+    return True

@@ -1,0 +1,67 @@
+"""The books: what batches and imports came to, for whoever waits or watches."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+_IMPORT = text("""
+SELECT coalesce(sum(stored), 0), coalesce(sum(duplicates), 0), coalesce(sum(dead), 0)
+FROM import_counts WHERE import_id = :import_id
+""")
+
+_FORGET = text("""
+WITH old AS (
+    DELETE FROM ingest_batches WHERE stored_at < now() - make_interval(days => :days) RETURNING batch_id
+)
+DELETE FROM import_counts WHERE batch_id IN (SELECT batch_id FROM old)
+""")
+
+_STATUS = text("""
+SELECT
+    now() AS checked_at,
+    (SELECT max(stored_at) FROM ingest_batches) AS last_commit_at,
+    (SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL) AS dead_letters,
+    (SELECT count(DISTINCT (community_id, highlight_date))
+        FROM due_days JOIN communities USING (community_id)
+        WHERE highlight_date < CAST(now() AT TIME ZONE timezone AS date)) AS days_due
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What became of the events of one import so far."""
+
+    stored: int
+    duplicates: int
+    dead: int
+
+    @property
+    def done(self) -> int:
+        return self.stored + self.duplicates + self.dead
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The state of the database's side of the route."""
+
+    checked_at: datetime
+    last_commit_at: datetime | None
+    dead_letters: int
+    days_due: int
+
+
+def tally(connection: Connection, import_id: UUID) -> Tally:
+    """Return what became of the import's events so far."""
+    return Tally(*connection.execute(_IMPORT, {"import_id": import_id}).one())
+
+
+def books(connection: Connection) -> Books:
+    """Return the last commit (None before the first), dead letters not replayed, and closed days that are due."""
+    return Books(*connection.execute(_STATUS).one())
+
+
+def forget_batches(connection: Connection, days: int) -> None:
+    """Delete the rows of batches stored more than so many days ago. The caller commits."""
+    connection.execute(_FORGET, {"days": days})

@@ -1,0 +1,68 @@
+"""Bring a database to the current schema, and tell whether it is there."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, text
+
+from participation.errors import ConfigError
+from participation.store import partitions
+from participation.store.database import connect, transaction
+
+LOCK: Final = 7_420_003
+"""Advisory lock under which migrations run, so that two at once do not meet."""
+
+PARTITIONS_AHEAD: Final = 3
+
+
+def migrate(url: str, partitions_ahead_months: int = PARTITIONS_AHEAD) -> list[str]:
+    """Run the migrations that are missing and make the partitions ahead; return the names of the migrations run.
+
+    Everything happens in one transaction, under a lock and a lock timeout. A repeat is safe.
+    """
+    engine = connect(url)
+    try:
+        before = _current(engine)
+        with transaction(engine) as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        partitions.ahead(engine, datetime.now(UTC), partitions_ahead_months)
+        return _missing(before)
+    finally:
+        engine.dispose()
+
+
+def check(engine: Engine) -> None:
+    """Raise `ConfigError` unless the schema is the one that this version needs, or a later one."""
+    current = _current(engine)
+    missing = _missing(current)
+    if missing:
+        raise ConfigError(f"the database lacks {len(missing)} migration(s): run `participation migrate`")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _current(engine: Engine) -> str | None:
+    with transaction(engine) as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def _missing(current: str | None) -> list[str]:
+    script = ScriptDirectory.from_config(_config())
+    known = [revision.revision for revision in script.walk_revisions()]
+    # A revision that this version does not know is a later one: an old worker beside a new schema.
+    if current is not None and current not in known:
+        return []
+    return [*reversed(known[: known.index(current)] if current else known)]

@@ -1,0 +1,156 @@
+"""The tables. Names and columns that `docs/tables.md` lists are fixed: other people's queries rely on them."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Date,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={"pk": "%(table_name)s_pkey", "ix": "%(table_name)s_%(column_0_N_name)s_idx"}
+)
+
+_NOW = text("now()")
+_ZERO = text("0")
+_EMPTY = text("'{}'")
+
+
+def _at(name: str, **options: object) -> Column[object]:
+    return Column(name, DateTime(timezone=True), **options)  # type: ignore[arg-type]
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default=_ZERO)
+
+
+participation_events = Table(
+    "participation_events",
+    metadata,
+    Column("community_id", Text, primary_key=True),
+    _at("occurred_at", primary_key=True),
+    Column("event_id", Uuid, primary_key=True),
+    Column("platform", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("channel_id", Text),
+    Column("member_id", Text, nullable=False),
+    Column("object_id", Text),
+    Column("object_author_id", Text),
+    Column("actor_kind", Text, nullable=False),
+    Column("metadata", JSONB, nullable=False),
+    _at("received_at", nullable=False, server_default=_NOW),
+    Column("import_id", Uuid, comment="the import that brought the event, if one did"),
+    postgresql_partition_by="RANGE (occurred_at)",
+)
+
+communities = Table(
+    "communities",
+    metadata,
+    Column("community_id", Text, primary_key=True),
+    Column("name", Text),
+    Column("timezone", Text, nullable=False, server_default=text("'UTC'")),
+    Column("settings", JSONB, nullable=False, server_default=_EMPTY),
+    _at("created_at", nullable=False, server_default=_NOW),
+)
+
+member_accounts = Table(
+    "member_accounts",
+    metadata,
+    Column("platform", Text, primary_key=True),
+    Column("account_id", Text, primary_key=True),
+    Column("person_id", Text, nullable=False),
+    _at("linked_at", nullable=False, server_default=_NOW),
+    Index(None, "person_id"),
+)
+
+ingest_batches = Table(
+    "ingest_batches",
+    metadata,
+    Column("batch_id", Text, primary_key=True),
+    _count("received"),
+    _count("stored"),
+    _count("duplicates"),
+    _count("dead"),
+    _at("started_at", nullable=False),
+    _at("stored_at", nullable=False, server_default=text("clock_timestamp()")),
+    Index(None, "stored_at"),
+)
+
+import_counts = Table(
+    "import_counts",
+    metadata,
+    Column("import_id", Uuid, primary_key=True),
+    Column("batch_id", Text, primary_key=True),
+    _count("stored"),
+    _count("duplicates"),
+    _count("dead"),
+    comment="what each batch made of the events of an import",
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _at("received_at", nullable=False, server_default=_NOW),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("raw", LargeBinary, nullable=False, comment="the list element, cut off at its first 64 KiB"),
+    Column("raw_bytes", BigInteger, nullable=False, comment="length of the whole list element"),
+    Column("raw_sha256", LargeBinary, nullable=False, comment="SHA-256 of the whole list element"),
+    Column("batch_id", Text, nullable=False),
+    _at("replayed_at"),
+    Index(None, "received_at"),
+)
+
+due_days = Table(
+    "due_days",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("community_id", Text, nullable=False),
+    Column("highlight_date", Date, nullable=False),
+    _at("marked_at", nullable=False, server_default=_NOW),
+    Index(None, "community_id", "highlight_date"),
+    comment="local days whose events changed since they were last computed; a day may stand here several times",
+)
+
+member_daily_highlights = Table(
+    "member_daily_highlights",
+    metadata,
+    Column("community_id", Text, primary_key=True),
+    Column("highlight_date", Date, primary_key=True),
+    Column("member_id", Text, primary_key=True),
+    Column("message_count", Integer, nullable=False),
+    Column("reaction_count", Integer, nullable=False),
+    Column("reactions_received", Integer, nullable=False),
+    Column("voice_minutes", Integer, nullable=False),
+    Column("active_hours", SmallInteger, nullable=False),
+    Column("reputation_earned", Integer, nullable=False),
+    _at("computed_at", nullable=False, server_default=_NOW),
+)
+
+community_daily_highlights = Table(
+    "community_daily_highlights",
+    metadata,
+    Column("community_id", Text, primary_key=True),
+    Column("highlight_date", Date, primary_key=True),
+    Column("active_members", Integer, nullable=False),
+    Column("message_count", Integer, nullable=False),
+    Column("reaction_count", Integer, nullable=False),
+    Column("voice_minutes", Integer, nullable=False),
+    Column("members_joined", Integer, nullable=False),
+    Column("members_left", Integer, nullable=False),
+    Column("peak_hour", SmallInteger, comment="local hour with the most messages and reactions, the first of equals"),
+    Column("rules_version", SmallInteger, nullable=False, comment="version of the rules that computed the day"),
+    _at("computed_at", nullable=False, server_default=_NOW),
+)

@@ -1,0 +1,109 @@
+"""The Celery tasks: a few lines each, calling the rooms of the house. Engines and clients are made on first use.
+
+Rooms are imported when a task runs: a bot that only publishes loads neither SQLAlchemy nor psycopg2.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_OID, uuid5
+
+import redis
+
+from participation import event, keys, message, settings
+from participation.app import app
+from participation.errors import Unavailable
+from participation.publish.task import TrackEvent
+
+if TYPE_CHECKING:
+    from celery import Task
+    from sqlalchemy import Engine
+
+LONGEST_PAUSE_SECONDS = 15.0
+"""Upper limit of the pause before a batch is tried again."""
+
+
+@cache
+def _engine() -> Engine:
+    from participation.store.database import connect
+
+    configured = settings.load()
+    return connect(configured.database(), configured.lock_timeout_seconds)
+
+
+@cache
+def _redis() -> redis.Redis:
+    return redis.Redis.from_url(settings.load().redis(), socket_timeout=30.0, socket_connect_timeout=5.0)
+
+
+@app.task(base=TrackEvent, name=keys.TRACK_EVENT, bind=True)
+def track_event(self: Task[Any, Any], event: object) -> dict[str, int] | None:
+    """Store one event: what a stock worker that consumes the events queue does, slowly and rightly.
+
+    Bots call `track_event.delay(event)` and never this body.
+    """
+    from participation.ingest.flush import store
+
+    raw = message.encode(event)
+    batch_id = uuid5(NAMESPACE_OID, f"{self.request.id} {event!r}").hex
+    counts = store(_engine(), batch_id, [raw])
+    return asdict(counts) if counts else None
+
+
+@app.task(name=keys.FLUSH_BATCH, bind=True, max_retries=None)
+def flush_batch(self: Task[Any, Any], batch_id: str) -> dict[str, int] | None:
+    """Store a claimed batch; return what became of its events, or None if it was done before."""
+    from participation.ingest.flush import flush
+
+    try:
+        counts = flush(_redis(), _engine(), batch_id)
+    except Unavailable as error:
+        raise self.retry(exc=error, countdown=_pause(self.request.retries)) from error
+    return asdict(counts) if counts else None
+
+
+@app.task(name="participation.compute_due_days")
+def compute_due_days() -> int:
+    """Ask for the computation of every local day that has closed and changed; return how many there are."""
+    from participation.store import due
+    from participation.store.database import transaction
+
+    with transaction(_engine()) as connection:
+        due.compact(connection)
+        days = due.due(connection)
+    for day in days:
+        compute_highlights.apply_async(
+            (day.community_id, day.highlight_date.isoformat()), expires=settings.load().compute_interval_seconds
+        )
+    return len(days)
+
+
+@app.task(name="participation.compute_highlights", autoretry_for=(Unavailable,), retry_backoff=True)
+def compute_highlights(community_id: str, highlight_date: str) -> bool:
+    """Compute one local day (as "2026-03-29") of a community; return False if the community is unknown."""
+    from participation.store.database import transaction
+    from participation.store.highlights import compute_day
+
+    with transaction(_engine()) as connection:
+        return compute_day(connection, community_id, date.fromisoformat(highlight_date))
+
+
+@app.task(name="participation.maintain")
+def maintain() -> list[str]:
+    """Make the partitions ahead and forget old batches; return the partitions made."""
+    from participation.store import ledger, partitions
+    from participation.store.database import transaction
+
+    configured = settings.load()
+    with transaction(_engine()) as connection:
+        ledger.forget_batches(connection, configured.batch_retention_days)
+    return partitions.ahead(_engine(), datetime.now(UTC), configured.partitions_ahead_months)
+
+
+def _pause(tries: int) -> float:
+    """Return the seconds to wait before the next try: doubled each time, limited, and spread out."""
+    return min(LONGEST_PAUSE_SECONDS, 0.5 * 2.0 ** min(tries, 10)) * random.uniform(0.5, 1.0)  # noqa: S311

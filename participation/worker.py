@@ -1,0 +1,113 @@
+"""What an ordinary Celery worker does besides its tasks: it claims events and looks after open batches."""
+
+import logging
+import sys
+import time
+from typing import Any
+
+import redis
+from celery import bootsteps
+from kombu.exceptions import OperationalError
+
+from participation import keys, settings
+from participation.errors import ConfigError, Unavailable
+from participation.ingest.claim import Limits, claim, overdue
+from participation.store import migrate
+from participation.store.database import connect
+from participation.tasks import flush_batch
+
+logger = logging.getLogger(__name__)
+
+CLAIM_TIMEOUT_SECONDS = 2.0
+"""Longest wait for Redis in one look at the queue: the worker's event loop stands still meanwhile."""
+
+SWEEP_SECONDS = 5.0
+"""How often a worker looks for batches whose pointer was lost."""
+
+COMPLAIN_SECONDS = 10.0
+"""Least time between two log lines about the same trouble."""
+
+
+def prepare(worker: Any) -> None:
+    """Ready a worker that is about to start: check its settings and its database, and add the step that claims.
+
+    Ends the process with code 2 when the settings or the schema are wrong. A server that is away for the moment is
+    waited for.
+    """
+    worker.app.steps["consumer"].add(ClaimStep)
+    # Workers need not know of each other: what they share stands in Redis and PostgreSQL.
+    worker.options.update(without_gossip=True, without_mingle=True)
+    try:
+        _check_schema()
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - Celery's logging is not set up yet
+        sys.exit(2)
+    except Unavailable as error:
+        logger.warning("database_unavailable detail=%s", error)
+
+
+def _check_schema() -> None:
+    engine = connect(settings.load().database())
+    try:
+        migrate.check(engine)
+    finally:
+        engine.dispose()
+
+
+class ClaimStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Consumer step: on every tick of the worker's timer, move what waits into batches and publish their pointers."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self.settings = settings.load()
+        self.limits = Limits(
+            size=self.settings.batch_size, waiting=parent.controller.concurrency, open=self.settings.open_batches
+        )
+        self.redis: redis.Redis | None = None
+        self.timers: list[Any] = []
+        self.complained_at = 0.0
+
+    def include_if(self, parent: Any) -> bool:
+        """Claim only where pointers are consumed: not in a worker for the nightly queue or the raw events."""
+        return keys.FLUSH in parent.app.amqp.queues.consume_from
+
+    def start(self, parent: Any) -> None:
+        self.redis = redis.Redis.from_url(
+            self.settings.redis(),
+            socket_timeout=CLAIM_TIMEOUT_SECONDS,
+            socket_connect_timeout=CLAIM_TIMEOUT_SECONDS,
+        )
+        repeat = parent.timer.call_repeatedly
+        self.timers = [
+            repeat(self.settings.claim_interval_seconds, self._guarded, (self._claim,)),
+            repeat(SWEEP_SECONDS, self._guarded, (self._sweep,)),
+        ]
+
+    def stop(self, parent: Any) -> None:
+        for timer in self.timers:
+            timer.cancel()
+        self.timers = []
+        if self.redis is not None:
+            self.redis.close()
+
+    shutdown = stop
+
+    def _claim(self, client: redis.Redis) -> None:
+        while (batch_id := claim(client, self.limits)) is not None:
+            flush_batch.apply_async((batch_id,))
+
+    def _sweep(self, client: redis.Redis) -> None:
+        for batch_id in overdue(client, self.settings.sweep_after_seconds, self.limits.waiting):
+            logger.warning("batch_overdue batch_id=%s", batch_id)
+            flush_batch.apply_async((batch_id,))
+
+    def _guarded(self, look: Any) -> None:
+        """Look at Redis. When it is away, say so now and then: whatever was missed is found by a later look."""
+        try:
+            look(self.redis)
+        except (redis.RedisError, OperationalError, OSError) as error:
+            if time.monotonic() - self.complained_at > COMPLAIN_SECONDS:
+                self.complained_at = time.monotonic()
+                logger.warning("claim_failed detail=%s", error)
