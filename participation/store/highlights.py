@@ -14,23 +14,20 @@ RULES_VERSION: Final = 1
 """Version of the rule for `reputation_earned`, and with it of the whole computation."""
 
 
-# Midnight may not exist (then the day starts where the clock jumps to, which PostgreSQL answers by itself) or
-# come twice, when PostgreSQL answers the second: so the earliest of the moments that the clock shows as midnight.
-_WINDOW = text("""
-SELECT c.timezone, bound.moment
-FROM communities AS c
-CROSS JOIN (VALUES (CAST(:day AS date)), (CAST(:day AS date) + 1)) AS d (day)
+# A day is all the minutes that the zone's clock shows with its date: 23, 24 or 25 hours of them, none where the
+# calendar skipped the date, and not always in one piece.
+_DAY = text("""
+SELECT timezone, lower(moments), upper(moments), CAST(moments AS text)
+FROM communities
 CROSS JOIN LATERAL (
-    SELECT coalesce(
-        min(usual.moment - shift.span)
-            FILTER (WHERE (usual.moment - shift.span) AT TIME ZONE c.timezone = CAST(d.day AS timestamp)),
-        min(usual.moment)
-    ) AS moment
-    FROM (SELECT CAST(d.day AS timestamp) AT TIME ZONE c.timezone AS moment) AS usual
-    CROSS JOIN (VALUES (interval '0'), ('30 minutes'), ('1 hour'), ('2 hours')) AS shift (span)
-) AS bound
-WHERE c.community_id = :community_id
-ORDER BY d.day
+    SELECT range_agg(tstzrange(minute, minute + interval '1 minute')) AS moments
+    FROM generate_series(
+        CAST(:day AS date) - interval '16 hours', CAST(:day AS date) + interval '40 hours', '1 minute'
+    ) AS series (clock)
+    CROSS JOIN LATERAL (SELECT clock AT TIME ZONE 'UTC' AS minute) AS utc
+    WHERE CAST(minute AT TIME ZONE timezone AS date) = :day
+) AS day
+WHERE community_id = :community_id
 """)
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:community_id || ' ' || CAST(:day AS text), 0))")
@@ -102,10 +99,10 @@ WITH facts AS MATERIALIZED (
 ), stays AS (
     -- What two observations enclose, clipped to the day; overlapping stays of a person's accounts become one.
     SELECT {voice[person]} AS person,
-        unnest(range_agg(tstzrange(greatest(since, :start), least(until, :end)))) AS span
+        unnest(range_agg(tstzrange(since, until)) * CAST(:moments AS tstzmultirange)) AS span
     FROM observed AS o {voice[link]}
     WHERE type IN ('VOICE_JOINED', 'VOICE_PRESENT') AND next_type IN ('VOICE_PRESENT', 'VOICE_LEFT')
-        AND until - since <= {reach} AND since < :end AND until > :start AND since < until
+        AND until - since <= {reach}
     GROUP BY 1
 ), voice AS (
     -- Every zone's hours begin on a quarter of an hour of UTC, so these samples meet every hour of the stay.
@@ -182,14 +179,14 @@ def compute_day(connection: Connection, community_id: str, day: date) -> bool:
     calendar.share(connection)
     key = {"community_id": community_id, "day": day}
     connection.execute(_LOCK, key)
-    bounds = connection.execute(_WINDOW, key).all()
-    if not bounds:
+    found = connection.execute(_DAY, key).one_or_none()
+    if found is None:
         return False
-    (timezone, start), (_, end) = bounds
     connection.execute(_SETTLE, key)
     for clear in _CLEAR:
         connection.execute(clear, key)
-    connection.execute(
-        _COMPUTE, {**key, "timezone": timezone, "start": start, "end": end, "rules_version": RULES_VERSION}
-    )
+    timezone, start, end, moments = found
+    if moments is not None:
+        span = {"timezone": timezone, "start": start, "end": end, "moments": moments}
+        connection.execute(_COMPUTE, {**key, **span, "rules_version": RULES_VERSION})
     return True

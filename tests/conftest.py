@@ -1,0 +1,95 @@
+"""Real servers for the tests: one PostgreSQL and one Valkey a run, on free ports; a database of its own for each test."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+from redis import Redis
+from sqlalchemy import Engine, create_engine, text
+
+from participation import settings
+from participation.local.postgres import Postgres
+from participation.local.valkey import Valkey
+from participation.store.database import connect
+from participation.store.migrate import migrate
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    with Valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def administrator(postgres: Postgres) -> Iterator[Engine]:
+    """A connection that makes and drops databases."""
+    url = postgres.url.replace("postgresql://", "postgresql+psycopg2://")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def empty_database(administrator: Engine, postgres: Postgres) -> Iterator[str]:
+    """URL of a database in which nothing is."""
+    yield from _database(administrator, postgres, "template1")
+
+
+@pytest.fixture(scope="session")
+def migrated(administrator: Engine, postgres: Postgres) -> str:
+    """Name of a migrated database from which the others are copied."""
+    with administrator.connect() as connection:
+        connection.execute(text("CREATE DATABASE migrated"))
+    migrate(_url(postgres, "migrated"))
+    return "migrated"
+
+
+@pytest.fixture
+def database(administrator: Engine, postgres: Postgres, migrated: str) -> Iterator[str]:
+    """URL of a migrated database without a row."""
+    yield from _database(administrator, postgres, migrated)
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    engine = connect(database)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def redis(valkey: Valkey) -> Iterator[Redis]:
+    with Redis.from_url(valkey.url) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, database: str, redis: Redis, valkey: Valkey) -> Iterator[None]:
+    """This process, and those that it starts, find the test's servers in their settings."""
+    monkeypatch.setenv("DATABASE_URL", database.replace("+psycopg2", ""))
+    monkeypatch.setenv("REDIS_URL", valkey.url)
+    settings.load.cache_clear()
+    yield
+    settings.load.cache_clear()
+
+
+def _database(administrator: Engine, postgres: Postgres, template: str) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    with administrator.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield _url(postgres, name)
+    with administrator.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def _url(postgres: Postgres, name: str) -> str:
+    return postgres.url.replace("postgresql://", "postgresql+psycopg2://").rsplit("/", 1)[0] + f"/{name}"

@@ -1,0 +1,46 @@
+"""The nightly computation in PostgreSQL against the slow, obvious one of `tests.reference`."""
+
+from collections.abc import Iterable
+
+from hypothesis import HealthCheck, given, settings
+from sqlalchemy import Connection, Engine, text
+
+from participation.event import decode
+from participation.store import communities, members
+from participation.store.database import transaction
+from participation.store.highlights import compute_day
+from participation.store.members import Account
+from tests import reference, rows, strategies
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(drawn=strategies.communities())
+def test_compute_day__equals_the_slow_obvious_computation(engine: Engine, drawn: strategies.Community) -> None:
+    """Whatever happened, in whatever zone and whoever is whom, the rows are those of the reference."""
+    try:
+        rows.put(engine, drawn.events)
+        with transaction(engine) as connection:
+            _arrange(connection, drawn)
+            compute_day(connection, strategies.COMMUNITY, drawn.day)
+            computed = rows.highlights(connection, strategies.COMMUNITY, drawn.day)
+        stored = [decode(event).model_dump() for event in drawn.events]
+        expected = reference.highlights(stored, strategies.COMMUNITY, drawn.day, drawn.timezone, drawn.persons)
+        assert computed == expected
+    finally:
+        _empty(engine)
+
+
+def _arrange(connection: Connection, drawn: strategies.Community) -> None:
+    communities.configure(connection, strategies.COMMUNITY, drawn.timezone, None)
+    for account, person in drawn.persons.items():
+        members.link(connection, person, [Account(*account)])
+
+
+def _empty(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        connection.execute(
+            text(
+                "TRUNCATE participation_events, communities, member_accounts, due_days, ingest_batches,"
+                " member_daily_highlights, community_daily_highlights"
+            )
+        )

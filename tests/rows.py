@@ -1,0 +1,49 @@
+"""What the tests put into the tables and read from them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from datetime import date
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, Engine, text
+
+from participation import message
+from participation.ingest.flush import store
+from participation.store.events import Counts
+from tests import reference
+
+Event = Mapping[str, Any]
+
+
+def event(**values: Any) -> dict[str, Any]:
+    """Return a valid event: a message in the community `c` on irc, with `values` laid over it."""
+    return {
+        "event_type": "MESSAGE_SENT",
+        "platform": "irc",
+        "community_id": "c",
+        "member_id": "ada",
+        "occurred_at": "2026-03-10T12:00:00Z",
+        **values,
+    }
+
+
+def put(engine: Engine, events: Iterable[Event]) -> Counts | None:
+    """Store the events as one batch, as a worker does."""
+    return store(engine, uuid4().hex, [message.encode(item) for item in events])
+
+
+def highlights(
+    connection: Connection, community_id: str, day: date
+) -> tuple[dict[str, reference.MemberRow], reference.CommunityRow | None]:
+    """Read a computed day in the shape of the reference."""
+    key = {"community_id": community_id, "day": day}
+    where = "WHERE community_id = :community_id AND highlight_date = :day"
+    member_columns = ", ".join(field.name for field in fields(reference.MemberRow))
+    community_columns = ", ".join(field.name for field in fields(reference.CommunityRow))
+    rows = connection.execute(text(f"SELECT member_id, {member_columns} FROM member_daily_highlights {where}"), key)
+    people = {row[0]: reference.MemberRow(*row[1:]) for row in rows}
+    row = connection.execute(
+        text(f"SELECT {community_columns} FROM community_daily_highlights {where}"), key
+    ).one_or_none()
+    return people, None if row is None else reference.CommunityRow(*row)
