@@ -29,9 +29,7 @@ METADATA_BYTES: Final = 4096
 IDENTITY: Final = UUID("5f6e3c1c-2b0a-5d0f-9a55-6d2f6a2f7c11")
 """Namespace of every derived `event_id`."""
 
-RFC_3339: Final = re.compile(
-    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})", re.ASCII
-)
+RFC_3339: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
 
 class EventType(StrEnum):
@@ -91,22 +89,21 @@ def _metadata(value: object) -> dict[str, Any]:
 
 def _check_values(value: object) -> None:
     """Refuse what JSON or `jsonb` cannot hold. Depth is bounded: `orjson` has already walked the value."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _check_values(key)
-            _check_values(item)
-    elif isinstance(value, list):
-        for item in value:
-            _check_values(item)
-    elif isinstance(value, str):
-        if "\0" in value:
+    match value:
+        case dict():
+            _check_values([*value, *value.values()])
+        case list():
+            for item in value:
+                _check_values(item)
+        case str() if "\0" not in value:
+            pass
+        # False for NaN. A larger float may have been an integer that lost its last digits.
+        case float() if -(2.0**63) < value < 2.0**63:
+            pass
+        case int() | None:
+            pass
+        case _:
             raise ValueError
-    elif isinstance(value, float):
-        # The comparison is false for NaN. A larger float may have been an integer that lost its last digits.
-        if not -(2.0**63) < value < 2.0**63:
-            raise ValueError
-    elif value is not None and not isinstance(value, int):
-        raise ValueError
 
 
 def _uuid(value: object) -> UUID | None:
@@ -127,9 +124,7 @@ class Event(BaseModel):
     platform: Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z0-9_-]{1,32}$")] = Field(
         description="a slug of 1–32 characters a–z, 0–9, _ or -, as in discord, telegram, irc"
     )
-    community_id: Identifier = Field(
-        description=f"{_IDENTIFIER}, the same for all bots that serve one community"
-    )
+    community_id: Identifier = Field(description=f"{_IDENTIFIER}, the same for all bots that serve one community")
     member_id: Identifier = Field(
         description=f"{_IDENTIFIER}, the platform's account id, never a number: large ids would lose digits"
     )

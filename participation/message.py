@@ -41,7 +41,7 @@ def headers(import_id: UUID | None = None) -> dict[str, Any]:
     return sent if import_id is None else {**sent, "import_id": str(import_id)}
 
 
-def encode(event: Mapping[str, Any], import_id: UUID | None = None) -> bytes:
+def encode(event: object, import_id: UUID | None = None) -> bytes:
     """Write the message (protocol 2) for an event that `participation.event.encode` has written."""
     task_id = str(uuid4())
     body = orjson.dumps([[event], {}, EMBED])

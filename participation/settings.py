@@ -34,12 +34,14 @@ def _url(name: str) -> AfterValidator:
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. A field's name in the environment is `PARTICIPATION_` and the name, but for the URLs."""
+    """Everything that can be set; but for the URLs as `PARTICIPATION_` and the field's name in the environment."""
 
     model_config = SettingsConfigDict(env_prefix="PARTICIPATION_", extra="ignore", frozen=True)
 
     database_url: Annotated[str | None, _url("DATABASE_URL")] = Field(
-        None, validation_alias="DATABASE_URL", description="PostgreSQL, as `postgresql://user:password@host:port/name`"
+        None,
+        validation_alias="DATABASE_URL",
+        description="PostgreSQL, as `postgresql://user:password@host:port/name`",
     )
     redis_url: Annotated[str | None, _url("REDIS_URL")] = Field(
         None, validation_alias="REDIS_URL", description="Redis or Valkey, as `redis://:password@host:port/0`"
@@ -54,24 +56,19 @@ class Settings(BaseSettings):
     open_batches: int = Field(
         64, ge=1, le=10_000, description="most batches claimed and not yet committed, over all workers"
     )
-    sweep_after_seconds: float = Field(
-        60.0, gt=0, description="age at which an open batch is handed to a worker again"
-    )
+    sweep_after_seconds: float = Field(60.0, gt=0, description="age at which an open batch is handed to a worker again")
     lock_timeout_seconds: float = Field(
-        10.0, gt=0, description="longest wait for a lock in PostgreSQL before a batch is put back and tried again"
+        10.0,
+        gt=0,
+        description="longest wait for a lock in PostgreSQL before a batch is put back and tried again",
     )
-    compute_interval_seconds: float = Field(
-        300.0, ge=1, description="how often Beat asks which local days are due"
-    )
-    partitions_ahead_months: int = Field(
-        3, ge=1, le=24, description="monthly partitions that are made ahead of time"
-    )
+    compute_interval_seconds: float = Field(300.0, ge=1, description="how often Beat asks which local days are due")
+    partitions_ahead_months: int = Field(3, ge=1, le=24, description="monthly partitions that are made ahead of time")
     batch_retention_days: int = Field(7, ge=1, description="how long the row of a stored batch is kept")
 
     def database(self) -> str:
-        """Return the URL of PostgreSQL as SQLAlchemy reads it; raise `ConfigError` when it is not set."""
-        url = _required("DATABASE_URL", self.database_url)
-        return f"postgresql+psycopg2://{url.split('://', 1)[1]}"
+        """Return the URL of PostgreSQL; raise `ConfigError` when it is not set."""
+        return _required("DATABASE_URL", self.database_url)
 
     def redis(self) -> str:
         """Return the URL of Redis; raise `ConfigError` when it is not set."""
@@ -89,15 +86,21 @@ def _required(name: str, value: str | None) -> str:
 
 @cache
 def load() -> Settings:
-    """Return the settings of this process.
+    """Return the settings of this process, read once.
 
     The environment goes before `.env` in the current folder, and that before the servers of a running
-    `participation up`. Raises `ConfigError` naming the variable whose value is wrong.
+    `participation up`. Raises `ConfigError` as `read` does.
     """
+    return read(DATA_DIR / LOCAL_ENV, Path(".env"))
+
+
+def read(*files: Path) -> Settings:
+    """Read the environment and these files, later ones first; raise `ConfigError` naming a variable that is wrong."""
     try:
-        return Settings(_env_file=(DATA_DIR / LOCAL_ENV, ".env"))
+        return Settings(_env_file=files)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
         variable = name if name.isupper() else f"PARTICIPATION_{name}".upper()
-        raise ConfigError(f"{variable}: {first['msg'].removeprefix('Value error, ')}; correct it") from error
+        rule = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{variable}: {rule}; correct it in the environment or in .env") from error

@@ -14,7 +14,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 import redis
 
-from participation import event, keys, message, settings
+from participation import keys, message, settings
 from participation.app import app
 from participation.errors import Unavailable
 from participation.publish.task import TrackEvent
@@ -77,7 +77,8 @@ def compute_due_days() -> int:
         days = due.due(connection)
     for day in days:
         compute_highlights.apply_async(
-            (day.community_id, day.highlight_date.isoformat()), expires=settings.load().compute_interval_seconds
+            (day.community_id, day.highlight_date.isoformat()),
+            expires=settings.load().compute_interval_seconds,
         )
     return len(days)
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import redis
 from celery import bootsteps
+from celery.signals import worker_init
 from kombu.exceptions import OperationalError
 
 from participation import keys, settings
+from participation.app import app
 from participation.errors import ConfigError, Unavailable
 from participation.ingest.claim import Limits, claim, overdue
 from participation.store import migrate
@@ -28,15 +30,17 @@ COMPLAIN_SECONDS = 10.0
 """Least time between two log lines about the same trouble."""
 
 
-def prepare(worker: Any) -> None:
+@worker_init.connect
+def prepare(sender: Any, **_: object) -> None:
     """Ready a worker that is about to start: check its settings and its database, and add the step that claims.
 
-    Ends the process with code 2 when the settings or the schema are wrong. A server that is away for the moment is
-    waited for.
+    Ends the process with code 2 when the settings or the schema are wrong. A server that is away is waited for.
     """
-    worker.app.steps["consumer"].add(ClaimStep)
+    if sender.app is not app:
+        return
+    app.steps["consumer"].add(ClaimStep)
     # Workers need not know of each other: what they share stands in Redis and PostgreSQL.
-    worker.options.update(without_gossip=True, without_mingle=True)
+    sender.options.update(without_gossip=True, without_mingle=True)
     try:
         _check_schema()
     except ConfigError as error:
@@ -54,8 +58,8 @@ def _check_schema() -> None:
         engine.dispose()
 
 
-class ClaimStep(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Consumer step: on every tick of the worker's timer, move what waits into batches and publish their pointers."""
+class ClaimStep(bootsteps.StartStopStep):
+    """Consumer step: on every tick of the timer, move what waits into batches and publish their pointers."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -63,7 +67,9 @@ class ClaimStep(bootsteps.StartStopStep):  # type: ignore[misc]
         super().__init__(parent, **options)
         self.settings = settings.load()
         self.limits = Limits(
-            size=self.settings.batch_size, waiting=parent.controller.concurrency, open=self.settings.open_batches
+            size=self.settings.batch_size,
+            waiting=parent.controller.concurrency,
+            open=self.settings.open_batches,
         )
         self.redis: redis.Redis | None = None
         self.timers: list[Any] = []

@@ -1,11 +1,11 @@
-"""Real servers for the tests: one PostgreSQL and one Valkey a run, on free ports; a database of its own for each test."""
+"""Real servers for the tests: one PostgreSQL and one Valkey a run, on free ports; a database for each test."""
 
 from collections.abc import Iterator
 from itertools import count
 
 import pytest
 from redis import Redis
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, text
 
 from participation import settings
 from participation.local.postgres import Postgres
@@ -31,8 +31,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 @pytest.fixture(scope="session")
 def administrator(postgres: Postgres) -> Iterator[Engine]:
     """A connection that makes and drops databases."""
-    url = postgres.url.replace("postgresql://", "postgresql+psycopg2://")
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    engine = connect(postgres.url).execution_options(isolation_level="AUTOCOMMIT")
     yield engine
     engine.dispose()
 
@@ -75,7 +74,7 @@ def redis(valkey: Valkey) -> Iterator[Redis]:
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, database: str, redis: Redis, valkey: Valkey) -> Iterator[None]:
     """This process, and those that it starts, find the test's servers in their settings."""
-    monkeypatch.setenv("DATABASE_URL", database.replace("+psycopg2", ""))
+    monkeypatch.setenv("DATABASE_URL", database)
     monkeypatch.setenv("REDIS_URL", valkey.url)
     settings.load.cache_clear()
     yield
@@ -92,4 +91,4 @@ def _database(administrator: Engine, postgres: Postgres, template: str) -> Itera
 
 
 def _url(postgres: Postgres, name: str) -> str:
-    return postgres.url.replace("postgresql://", "postgresql+psycopg2://").rsplit("/", 1)[0] + f"/{name}"
+    return postgres.url.rsplit("/", 1)[0] + f"/{name}"

@@ -72,10 +72,7 @@ class Tally:
     def row(self) -> MemberRow:
         minutes = self.voice // MINUTE
         reputation = (
-            min(self.messages, 50)
-            + min(self.reactions, 20)
-            + 2 * min(self.received, 50)
-            + min(minutes, 120) // 5
+            min(self.messages, 50) + min(self.reactions, 20) + 2 * min(self.received, 50) + min(minutes, 120) // 5
         )
         return MemberRow(self.messages, self.reactions, self.received, minutes, len(self.hours), reputation)
 

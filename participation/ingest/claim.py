@@ -69,4 +69,4 @@ def claim(redis: Redis, limits: Limits) -> str | None:
 def overdue(redis: Redis, after_seconds: float, most: int) -> list[str]:
     """Return open batches whose pointer was published so long ago that it may be lost, and count from now again."""
     ids = redis.eval(_OVERDUE, 1, keys.BATCHES, after_seconds, most)
-    return [batch_id.decode() for batch_id in ids]  # type: ignore[union-attr]
+    return [batch_id.decode() for batch_id in ids]

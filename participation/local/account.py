@@ -127,9 +127,7 @@ def _copy(wheel: Path, copy: Path, account: Account) -> None:
     for old in copy.parent.parent.glob("programs-*"):
         shutil.rmtree(old)
     unfinished = copy.parent.with_name("programs-unfinished")
-    shutil.copytree(
-        wheel, unfinished / wheel.name, symlinks=True, ignore=shutil.ignore_patterns("include", "*.py*")
-    )
+    shutil.copytree(wheel, unfinished / wheel.name, symlinks=True, ignore=shutil.ignore_patterns("include", "*.py*"))
     libraries = wheel.with_name(f"{wheel.name}.libs")
     if libraries.exists():  # the programs look for them beside the package
         shutil.copytree(libraries, unfinished / libraries.name, symlinks=True)
@@ -159,9 +157,7 @@ def _make(other: Path, account: Account) -> Path:
         other.mkdir(mode=0o700, exist_ok=True)
         account.give(other)
     except OSError as error:
-        raise ConfigError(
-            f"no place for the data of account {account.name}: {error}; choose another folder"
-        ) from error
+        raise ConfigError(f"no place for the data of account {account.name}: {error}; choose another folder") from error
     if not account.can_reach(other):
         raise ConfigError(f"account {account.name} cannot reach {other}: choose another folder")
     return other
@@ -173,9 +169,7 @@ def _move(source: Path, target: Path, files: tuple[str, ...]) -> None:
             try:
                 (source / name).rename(target / name)
             except OSError as error:
-                raise ConfigError(
-                    f"{source / name} cannot move to {target}: {error}; move it by hand"
-                ) from error
+                raise ConfigError(f"{source / name} cannot move to {target}: {error}; move it by hand") from error
 
 
 def _is_temporary(path: Path) -> bool:

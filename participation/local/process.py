@@ -150,9 +150,7 @@ class Server(ABC):
 
     def _launch(self, lock: int) -> None:
         if not any(self._serves(port, lock) for port in self._ports()):
-            raise ConfigError(
-                f"{self.name} cannot listen on 127.0.0.1:{self.port}: the port is taken; choose another"
-            )
+            raise ConfigError(f"{self.name} cannot listen on 127.0.0.1:{self.port}: the port is taken; choose another")
 
     def _end(self, request: signal.Signals) -> None:
         if self._process is None:
@@ -178,9 +176,7 @@ class Server(ABC):
         lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if not wait_until(lambda: _locks(lock), LOCK_SECONDS):
-                raise ConfigError(
-                    f"another {self.name} runs on {self.folder}: stop it, or choose another folder"
-                )
+                raise ConfigError(f"another {self.name} runs on {self.folder}: stop it, or choose another folder")
             yield lock
         finally:
             os.close(lock)

@@ -61,9 +61,7 @@ _EMOJIS: Final = ("👍", "❤️", "😂", "🎉", "👀", "⚓")
 _EMOJI_WEIGHTS: Final = tuple(accumulate((10, 6, 5, 3, 3, 1)))
 
 _HOURS: Final = range(24)
-_WEEKDAY: Final = tuple(
-    accumulate((3, 1, 0, 0, 0, 1, 3, 6, 8, 7, 6, 6, 9, 8, 6, 6, 7, 9, 11, 14, 17, 17, 13, 7))
-)
+_WEEKDAY: Final = tuple(accumulate((3, 1, 0, 0, 0, 1, 3, 6, 8, 7, 6, 6, 9, 8, 6, 6, 7, 9, 11, 14, 17, 17, 13, 7)))
 _WEEKEND: Final = tuple(
     accumulate((6, 3, 1, 0, 0, 0, 1, 2, 5, 9, 12, 13, 12, 11, 12, 13, 13, 12, 12, 13, 15, 16, 14, 9))
 )
@@ -158,9 +156,7 @@ def links(cast: Iterable[Person]) -> dict[str, tuple[tuple[str, str], ...]]:
 
 def names(cast: Iterable[Person]) -> dict[tuple[str, str], str]:
     """Give the name that a platform shows for each account."""
-    return {
-        (account.platform, account.account_id): person.name for person in cast for account in person.accounts
-    }
+    return {(account.platform, account.account_id): person.name for person in cast for account in person.accounts}
 
 
 def best_day(days: int, ends: date) -> date:
@@ -234,9 +230,7 @@ def _midnight(zone: ZoneInfo, day: date) -> datetime:
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
-def _happening(
-    event_type: str, at: datetime, account: Account, channel: str | None, **more: Any
-) -> Happening:
+def _happening(event_type: str, at: datetime, account: Account, channel: str | None, **more: Any) -> Happening:
     """Make an event; Telegram knows whole seconds only, the others milliseconds."""
     unit = 1_000_000 if account.platform == "telegram" else 1_000
     return {

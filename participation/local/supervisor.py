@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from io import TextIOWrapper
 from subprocess import PIPE, STDOUT, Popen
 from types import FrameType
 from typing import Any, Self, TextIO
@@ -16,9 +17,6 @@ from participation.local.process import Server, kill, spawn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Each of them asks to stop."""
-
-STOPPING = ((signal.SIGTERM, 30.0), (signal.SIGQUIT, 10.0))
-"""How, and for how many seconds, a command is asked to end before it is killed. A worker: warm, cold."""
 
 HURRY_SECONDS = 2.0
 READ_BYTES = 65_536
@@ -30,13 +28,22 @@ HURRIED = 2
 """Signals after which nobody is waited for any longer."""
 
 
-@dataclass
-class Child:
-    """A command that runs. It is ready once its output contains `sign`."""
+@dataclass(frozen=True)
+class Command:
+    """What to run. Ready once `sign` is in its output; `stopping` are signals and seconds before a kill."""
 
     name: str
-    process: Popen[bytes]
+    arguments: Sequence[str]
     sign: str
+    stopping: Sequence[tuple[signal.Signals, float]]
+
+
+@dataclass
+class Child:
+    """A command that runs, and the part of its last line that has come so far."""
+
+    command: Command
+    process: Popen[bytes]
     ready: bool = False
     rest: bytes = b""
 
@@ -49,6 +56,8 @@ class Supervisor:
     """
 
     def __init__(self, out: TextIO) -> None:
+        if isinstance(out, TextIOWrapper):
+            out.reconfigure(errors="backslashreplace")  # commands may write what the terminal cannot
         self._out = out
         self._coloured = out.isatty() and "NO_COLOR" not in os.environ
         self._children: dict[str, Child] = {}
@@ -67,12 +76,15 @@ class Supervisor:
         """Treat the end of the server like that of a command."""
         self._servers.append(server)
 
-    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str], sign: str) -> None:
-        """Start a command that is ready once `sign` is in its output."""
+    def start(self, command: Command, environment: Mapping[str, str]) -> None:
         process = spawn(
-            command, signal.SIGTERM, stdout=PIPE, stderr=STDOUT, env={**environment, "PYTHONUNBUFFERED": "1"}
+            command.arguments,
+            signal.SIGKILL,  # without us nobody would notice that it does not end
+            stdout=PIPE,
+            stderr=STDOUT,
+            env={**environment, "PYTHONUNBUFFERED": "1"},
         )
-        child = self._children[name] = Child(name, process, sign)
+        child = self._children[command.name] = Child(command, process)
         if process.stdout is not None:
             os.set_blocking(process.stdout.fileno(), False)
             self._selector.register(process.stdout, selectors.EVENT_READ, child)
@@ -104,7 +116,7 @@ class Supervisor:
         child = self._children.pop(name, None)
         if child is None:
             return
-        for request, seconds in STOPPING:
+        for request, seconds in child.command.stopping:
             if child.process.poll() is None:
                 self.say(f"stopping {name} ({request.name})")
                 child.process.send_signal(request)
@@ -132,7 +144,7 @@ class Supervisor:
             if (code := child.process.poll()) is not None:
                 while self._read(child):
                     pass
-                return f"{child.name} ended with {_describe(code)}"
+                return f"{child.command.name} ended with {_describe(code)}"
         for server in self._servers:
             if (code := server.exit_code) is not None:
                 return f"{server.name} ended with {_describe(code)}, see {server.log}"
@@ -165,8 +177,8 @@ class Supervisor:
         *lines, child.rest = (child.rest + data).split(b"\n")
         for line in lines:
             text = line.decode(errors="replace")
-            child.ready = child.ready or child.sign in text
-            self._write(child.name, text)
+            child.ready = child.ready or child.command.sign in text
+            self._write(child.command.name, text)
 
     def _close(self, child: Child) -> None:
         output = child.process.stdout

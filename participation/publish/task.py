@@ -11,10 +11,10 @@ from participation import event, message
 from participation.errors import InvalidEvent, Unavailable
 
 
-class TrackEvent(Task):
+class TrackEvent(Task[..., Any]):
     """A Celery task whose caller learns at once that an event is invalid or that Redis did not take it."""
 
-    def apply_async(
+    def apply_async(  # type: ignore[override] # the options are Celery's, passed on as they are
         self,
         args: Sequence[object] | None = None,
         kwargs: Mapping[str, object] | None = None,

@@ -21,6 +21,32 @@ WHERE actor_kind = 'user' AND (reach.span = interval '0' OR event_type LIKE 'VOI
 """
 """Query of the days on which rows of `source` count: community_id, highlight_date."""
 
+# From one day's events to the first event of a later day: a short look into the key a day, however many events.
+# Each look starts before midnight, because a clock may show midnight twice.
+EVENT_DAYS: Final = """
+WITH RECURSIVE event_days (community_id, timezone, highlight_date) AS (
+    SELECT community_id, timezone, (
+        SELECT CAST(min(occurred_at) AT TIME ZONE timezone AS date)
+        FROM participation_events AS e
+        WHERE e.community_id = c.community_id
+            AND occurred_at >= CAST(greatest(CAST(:first AS date), '2000-01-01') AS timestamp) - interval '1 day'
+            AND CAST(occurred_at AT TIME ZONE timezone AS date) >= :first
+    )
+    FROM communities AS c WHERE community_id = :community_id
+    UNION ALL
+    SELECT community_id, timezone, (
+        SELECT CAST(min(occurred_at) AT TIME ZONE timezone AS date)
+        FROM participation_events AS e
+        WHERE e.community_id = d.community_id
+            AND occurred_at >= CAST(highlight_date + 1 AS timestamp) AT TIME ZONE timezone - interval '3 hours'
+            AND CAST(occurred_at AT TIME ZONE timezone AS date) > highlight_date
+    )
+    FROM event_days AS d WHERE highlight_date IS NOT NULL
+)
+SELECT community_id, highlight_date FROM event_days WHERE highlight_date IS NOT NULL
+"""
+"""Query of the local days, from `first` on, on which a community has events: community_id, highlight_date."""
+
 
 def share(connection: Connection) -> None:
     """Hold the time zones as they are until this transaction ends; others may do the same."""

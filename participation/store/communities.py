@@ -1,6 +1,7 @@
 """Communities: their names and time zones. A community appears with its first event."""
 
 from collections.abc import Sequence
+from datetime import date
 from difflib import get_close_matches
 from typing import Any
 
@@ -23,27 +24,12 @@ SET name = coalesce(excluded.name, c.name), timezone = coalesce(:timezone, c.tim
 
 _CURRENT = text("SELECT timezone FROM communities WHERE community_id = :community_id")
 
-# From one day's events to the first event of a later day: a short look into the key a day, however many events.
-# The search starts before midnight, because a clock may show midnight twice.
 # The days that were computed in the old zone are due too: those that no longer hold an event disappear.
-_MARK_ALL = text("""
+_MARK_ALL = text(f"""
 INSERT INTO due_days (community_id, highlight_date)
-WITH RECURSIVE days (day) AS (
-    SELECT CAST(min(occurred_at) AT TIME ZONE :timezone AS date)
-    FROM participation_events WHERE community_id = :community_id
-    UNION ALL
-    SELECT (
-        SELECT CAST(min(occurred_at) AT TIME ZONE :timezone AS date)
-        FROM participation_events
-        WHERE community_id = :community_id
-            AND occurred_at >= CAST(days.day + 1 AS timestamp) AT TIME ZONE :timezone - interval '3 hours'
-            AND CAST(occurred_at AT TIME ZONE :timezone AS date) > days.day
-    )
-    FROM days WHERE day IS NOT NULL
-)
-SELECT :community_id, day FROM days WHERE day IS NOT NULL
+{calendar.EVENT_DAYS}
 UNION
-SELECT :community_id, highlight_date FROM community_daily_highlights WHERE community_id = :community_id
+SELECT community_id, highlight_date FROM community_daily_highlights WHERE community_id = :community_id
 """)
 
 _LIST = text("""
@@ -66,7 +52,7 @@ def configure(connection: Connection, community_id: str, timezone: str | None, n
     connection.execute(_SET, {"community_id": community_id, "timezone": timezone, "name": name})
     changed = before is not None and timezone not in {None, before}
     if changed:
-        connection.execute(_MARK_ALL, {"community_id": community_id, "timezone": timezone})
+        connection.execute(_MARK_ALL, {"community_id": community_id, "first": date.min})
     return changed
 
 

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from typing import Final
 
 import psycopg2
-from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from participation.errors import ConfigError, Rejected, Unavailable
 
@@ -27,9 +27,16 @@ REFUSED_CODES: Final = ("28P01", "28000", "3D000")
 
 
 def connect(url: str, lock_timeout_seconds: float = 10.0) -> Engine:
-    """Return an engine for the database at `url`. Nothing is connected before the first use."""
+    """Return an engine for the database at `url`. Nothing is connected before the first use.
+
+    Raises `ConfigError` for what is no URL.
+    """
+    try:
+        target = make_url(url).set(drivername="postgresql+psycopg2")
+    except (ArgumentError, ValueError) as error:
+        raise ConfigError(f"DATABASE_URL: {error}: write it as postgresql://user:password@host:port/name") from error
     return create_engine(
-        url,
+        target,
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": 5,

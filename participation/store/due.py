@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+from participation.store import calendar
+
 
 class Day(NamedTuple):
     """A local day of a community."""
@@ -17,7 +19,17 @@ _DUE = text("""
 SELECT DISTINCT community_id, highlight_date
 FROM due_days JOIN communities USING (community_id)
 WHERE highlight_date < CAST(now() AT TIME ZONE timezone AS date)
+    AND community_id = coalesce(:community_id, community_id)
 ORDER BY highlight_date, community_id
+""")
+
+_BETWEEN = text(f"""
+SELECT community_id, highlight_date FROM (
+    {calendar.EVENT_DAYS}
+    UNION
+    SELECT community_id, highlight_date FROM community_daily_highlights WHERE community_id = :community_id
+) AS days
+WHERE highlight_date BETWEEN :first AND :last ORDER BY highlight_date
 """)
 
 # Every batch adds its marks instead of looking for them, so that no flush waits for another; here they become few.
@@ -27,9 +39,15 @@ WHERE older.community_id = newer.community_id AND older.highlight_date = newer.h
 """)
 
 
-def due(connection: Connection) -> list[Day]:
-    """Return the days that have closed and are marked, the oldest first."""
-    return [Day(*row) for row in connection.execute(_DUE)]
+def due(connection: Connection, community_id: str | None = None) -> list[Day]:
+    """Return the days, of one community or of all, that have closed and are marked, the oldest first."""
+    return [Day(*row) for row in connection.execute(_DUE, {"community_id": community_id})]
+
+
+def between(connection: Connection, community_id: str, first: date, last: date) -> list[Day]:
+    """Return the community's days from `first` to `last` that hold events or were computed before."""
+    span = {"community_id": community_id, "first": first, "last": last}
+    return [Day(*row) for row in connection.execute(_BETWEEN, span)]
 
 
 def compact(connection: Connection) -> None:

@@ -4,7 +4,8 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Final, NamedTuple, Self
@@ -69,6 +70,9 @@ class Counts:
     duplicates: int
     dead: int
 
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
+
 
 _COLUMNS: Final = ", ".join(Row._fields)
 
@@ -102,7 +106,7 @@ WITH stored AS (
     INSERT INTO due_days (community_id, highlight_date) {calendar.TOUCHED_DAYS.format(source="stored")}
 )
 SELECT CAST(import_id AS text), count(*) FROM stored GROUP BY import_id
-""")  # noqa: S608 - the names are ours
+""")
 
 _QUARANTINE = text("""
 INSERT INTO dead_letters (reason, detail, raw, raw_bytes, raw_sha256, batch_id)
@@ -141,18 +145,35 @@ def store_batch(
     letters = [*dead, *rejected]
     if letters:
         connection.execute(_QUARANTINE, [{**letter._asdict(), "batch_id": batch_id} for letter in letters])
-    _count_imports(connection, batch_id, Counter(item.row.import_id for item in accepted), stored, dead, rejected)
-    counts = Counts(received, stored.total(), received - stored.total() - len(letters), len(letters))
-    connection.execute(
-        _END,
-        {"batch_id": batch_id, "stored": counts.stored, "duplicates": counts.duplicates, "dead": counts.dead},
-    )
-    return counts
+    by_import = _counts(accepted, dead, stored, rejected)
+    imports = [
+        {"import_id": import_id, "batch_id": batch_id, **asdict(counts)}
+        for import_id, counts in by_import.items()
+        if import_id is not None
+    ]
+    if imports:
+        connection.execute(_IMPORTS, imports)
+    total = sum(by_import.values(), start=Counts(0, 0, 0, 0))
+    connection.execute(_END, {"batch_id": batch_id, **asdict(total)})
+    return total
 
 
-def _insert(
-    connection: Connection, accepted: Sequence[Accepted]
-) -> tuple[Counter[str | None], list[DeadLetter]]:
+def _counts(
+    accepted: Sequence[Accepted],
+    dead: Sequence[DeadLetter],
+    stored: Counter[str | None],
+    rejected: Sequence[DeadLetter],
+) -> dict[str | None, Counts]:
+    """Return what became of the events of each import, and under None of those of none."""
+    received = Counter(item.row.import_id for item in accepted) + Counter(letter.import_id for letter in dead)
+    quarantined = Counter(letter.import_id for letter in (*dead, *rejected))
+    return {
+        name: Counts(count, stored[name], count - stored[name] - quarantined[name], quarantined[name])
+        for name, count in received.items()
+    }
+
+
+def _insert(connection: Connection, accepted: Sequence[Accepted]) -> tuple[Counter[str | None], list[DeadLetter]]:
     """Insert the rows, halving them until those that PostgreSQL rejects stand alone.
 
     Returns how many were new, by import, and the letters of the rejected.
@@ -177,33 +198,7 @@ def _copy(connection: Connection, accepted: Sequence[Accepted]) -> Counter[str |
     csv.writer(buffer).writerows(item.row for item in accepted)
     buffer.seek(0)
     connection.execute(_EMPTY)
-    with connection.connection.cursor() as cursor:
+    with closing(connection.connection.cursor()) as cursor:
         cursor.copy_expert(_COPY, buffer)
     connection.execute(_COMMUNITIES)
-    return Counter({import_id: count for import_id, count in connection.execute(_INSERT)})
-
-
-def _count_imports(
-    connection: Connection,
-    batch_id: str,
-    valid: Counter[str | None],
-    stored: Counter[str | None],
-    dead: Sequence[DeadLetter],
-    rejected: Sequence[DeadLetter],
-) -> None:
-    """Write down what the batch made of the events of each import, so that the import knows when it is done."""
-    quarantined = Counter(letter.import_id for letter in (*dead, *rejected))
-    refused = Counter(letter.import_id for letter in rejected)
-    counts = [
-        {
-            "import_id": import_id,
-            "batch_id": batch_id,
-            "stored": stored[import_id],
-            "duplicates": valid[import_id] - stored[import_id] - refused[import_id],
-            "dead": quarantined[import_id],
-        }
-        for import_id in valid.keys() | quarantined.keys()
-        if import_id is not None
-    ]
-    if counts:
-        connection.execute(_IMPORTS, counts)
+    return Counter(dict(connection.execute(_INSERT).tuples().all()))

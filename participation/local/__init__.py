@@ -1,0 +1,1 @@
+"""Everything on one machine: the servers out of their wheels, and the simulated community."""
