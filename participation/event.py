@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha1
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import orjson
@@ -26,10 +26,15 @@ AHEAD: Final = timedelta(minutes=5)
 METADATA_BYTES: Final = 4096
 """Most bytes of `metadata`, as UTF-8 JSON without spaces (fixed)."""
 
+QUOTED: Final = 80
+"""Most characters of a value that an error quotes."""
+
 IDENTITY: Final = UUID("5f6e3c1c-2b0a-5d0f-9a55-6d2f6a2f7c11")
 """Namespace of every derived `event_id`."""
 
-RFC_3339: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+RFC_3339: Final = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt](?!24)\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII
+)
 
 
 class EventType(StrEnum):
@@ -106,9 +111,11 @@ def _check_values(value: object) -> None:
             raise ValueError
 
 
-def _uuid(value: object) -> UUID | None:
+def _uuid(value: object) -> object:
     value = _plain(value)
-    return UUID(value) if isinstance(value, str) else cast("UUID | None", value)
+    if isinstance(value, bytes):
+        raise ValueError  # noqa: TRY004 - what pydantic takes for a broken rule
+    return value
 
 
 Identifier = Annotated[str, StringConstraints(strict=True, pattern=r"^[^\x00]{1,255}$")]
@@ -169,16 +176,21 @@ def _invalid(error: ValidationError, raw: object) -> InvalidEvent:
         return InvalidEvent("event", "must be one JSON object", raw)
     name = str(first["loc"][0])
     if name not in Event.model_fields:
+        name = name if name.isprintable() and len(name) <= QUOTED else short(name)
         return InvalidEvent(name, f"is not a field of an event; the fields are {', '.join(Event.model_fields)}", raw)
     rule = Event.model_fields[name].description
     if first["type"] == "missing":
         return InvalidEvent(name, f"is missing; it must be {rule}", raw)
-    return InvalidEvent(name, f"must be {rule}; got {_short(raw.get(name))}", raw)
+    return InvalidEvent(name, f"must be {rule}; got {short(raw.get(name))}", raw)
 
 
-def _short(value: object) -> str:
-    text = ascii(value)
-    return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"  # noqa: PLR2004
+def short(value: object) -> str:
+    """Quote a value for people, however long or deep it is."""
+    try:
+        text = ascii(value)
+    except (RecursionError, ValueError):  # hundreds of levels, or an integer of thousands of digits
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= QUOTED else f"{text[: QUOTED - 20]}… ({len(text)} characters)"
 
 
 def encode(event: Event) -> dict[str, Any]:

@@ -12,16 +12,21 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 from uuid import UUID, uuid4
 
 import orjson
 
 from participation.errors import InvalidEvent
+from participation.event import short
 from participation.keys import EVENTS, TRACK_EVENT
 
 UNPACKED_BYTES: Final = 1_048_576
 """Most bytes to which a compressed body may unpack. An event is below 16 KiB."""
+
+LZMA_BYTES: Final = 134_217_728
+"""Most memory that unpacking may take: LZMA takes what the message asks for, 65 MiB at its strongest preset."""
 
 EMBED: Final[dict[str, None]] = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
@@ -103,7 +108,7 @@ def _body(envelope: Mapping[str, Any], header: Mapping[str, Any], properties: Ma
     body = envelope["body"]
     content_type = envelope.get("content-type") or "application/json"
     if content_type != "application/json":
-        raise InvalidEvent("content-type", f"must be application/json, not {content_type!r}", body, "content_type")
+        raise InvalidEvent("content-type", f"must be application/json, not {short(content_type)}", body, "content_type")
     if isinstance(body, list | dict):
         return body
     if not isinstance(body, str):
@@ -131,7 +136,7 @@ class _Decompressor(Protocol):
 _DECOMPRESSORS: Final[dict[object, Callable[[], _Decompressor]]] = {
     "application/x-gzip": zlib.decompressobj,  # kombu's name for what is zlib's format
     "application/x-bz2": bz2.BZ2Decompressor,
-    "application/x-lzma": lzma.LZMADecompressor,
+    "application/x-lzma": partial(lzma.LZMADecompressor, memlimit=LZMA_BYTES),
 }
 
 
@@ -161,7 +166,7 @@ def _call(header: Mapping[str, Any], body: object) -> tuple[object, object]:
     else:
         raise InvalidEvent("message", "must name its task, in its headers or its body", body, "not_a_message")
     if task != TRACK_EVENT:
-        raise InvalidEvent("task", f"must be {TRACK_EVENT}, not {task!r}", body, "unknown_task")
+        raise InvalidEvent("task", f"must be {TRACK_EVENT}, not {short(task)}", body, "unknown_task")
     return args or [], kwargs or {}
 
 

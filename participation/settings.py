@@ -36,7 +36,13 @@ def _url(name: str) -> AfterValidator:
 class Settings(BaseSettings):
     """Everything that can be set; but for the URLs as `PARTICIPATION_` and the field's name in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="PARTICIPATION_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="PARTICIPATION_",
+        extra="ignore",
+        frozen=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,  # URLs hold passwords, and tracebacks go into logs
+    )
 
     database_url: Annotated[str | None, _url("DATABASE_URL")] = Field(
         None,
@@ -104,3 +110,6 @@ def read(*files: Path) -> Settings:
         variable = name if name.isupper() else f"PARTICIPATION_{name}".upper()
         rule = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{variable}: {rule}; correct it in the environment or in .env") from error
+    except (OSError, UnicodeError) as error:
+        names = " or ".join(map(str, files))
+        raise ConfigError(f"{names}: cannot be read ({error}); it must be a text in UTF-8") from error

@@ -12,6 +12,7 @@ from participation.local.postgres import Postgres
 from participation.local.valkey import Valkey
 from participation.store.database import connect
 from participation.store.migrate import migrate
+from participation.store.tables import metadata
 
 _numbers = count(1)
 
@@ -53,15 +54,30 @@ def migrated(administrator: Engine, postgres: Postgres) -> str:
 
 @pytest.fixture
 def database(administrator: Engine, postgres: Postgres, migrated: str) -> Iterator[str]:
-    """URL of a migrated database without a row."""
+    """URL of a migrated database of the test's own."""
     yield from _database(administrator, postgres, migrated)
 
 
-@pytest.fixture
-def engine(database: str) -> Iterator[Engine]:
-    engine = connect(database)
+@pytest.fixture(scope="session")
+def shared_engine(administrator: Engine, postgres: Postgres, migrated: str) -> Iterator[Engine]:
+    """The database of the tests that need no database for themselves."""
+    with administrator.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE shared TEMPLATE {migrated}"))
+    engine = connect(_url(postgres, "shared"))
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def engine(shared_engine: Engine) -> Iterator[Engine]:
+    """A migrated database without a row."""
+    yield shared_engine
+    empty(shared_engine)
+
+
+def empty(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)}"))
 
 
 @pytest.fixture

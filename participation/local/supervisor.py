@@ -74,9 +74,11 @@ class Supervisor:
 
     def watch(self, server: Server) -> None:
         """Treat the end of the server like that of a command."""
+        self._give_way()
         self._servers.append(server)
 
     def start(self, command: Command, environment: Mapping[str, str]) -> None:
+        self._give_way()
         process = spawn(
             command.arguments,
             signal.SIGKILL,  # without us nobody would notice that it does not end
@@ -92,6 +94,7 @@ class Supervisor:
     def await_ready(self) -> None:
         """Write the log until all commands are ready, or something has ended."""
         while not self._all_ready() and not self._ended():
+            self._give_way()
             self._pump(None)
 
     def run(self, on_ready: Callable[[], None]) -> int:
@@ -125,6 +128,11 @@ class Supervisor:
         while self._read(child):
             pass
         self._close(child)
+
+    def _give_way(self) -> None:
+        # The exception of the signal is lost when it comes while Python runs a destructor.
+        if self._asked:
+            raise KeyboardInterrupt
 
     def _await(self, child: Child, seconds: float) -> None:
         begin = time.monotonic()

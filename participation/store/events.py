@@ -105,7 +105,7 @@ WITH stored AS (
 ), marked AS (
     INSERT INTO due_days (community_id, highlight_date) {calendar.TOUCHED_DAYS.format(source="stored")}
 )
-SELECT CAST(import_id AS text), count(*) FROM stored GROUP BY import_id
+SELECT CAST(import_id AS text) AS import_id, count(*) AS events FROM stored GROUP BY import_id
 """)
 
 _QUARANTINE = text("""
@@ -201,4 +201,4 @@ def _copy(connection: Connection, accepted: Sequence[Accepted]) -> Counter[str |
     with closing(connection.connection.cursor()) as cursor:
         cursor.copy_expert(_COPY, buffer)
     connection.execute(_COMMUNITIES)
-    return Counter(dict(connection.execute(_INSERT).tuples().all()))
+    return Counter({row.import_id: row.events for row in connection.execute(_INSERT)})

@@ -1,7 +1,7 @@
 """The nightly computation in PostgreSQL against the slow, obvious one of `tests.reference`."""
 
 from hypothesis import HealthCheck, given, settings
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 from participation.event import decode
 from participation.store import communities, members
@@ -9,6 +9,7 @@ from participation.store.database import transaction
 from participation.store.highlights import compute_day
 from participation.store.members import Account
 from tests import reference, rows, strategies
+from tests.conftest import empty
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -25,20 +26,10 @@ def test_compute_day__equals_the_slow_obvious_computation(engine: Engine, drawn:
         expected = reference.highlights(stored, strategies.COMMUNITY, drawn.day, drawn.timezone, drawn.persons)
         assert computed == expected
     finally:
-        _empty(engine)
+        empty(engine)
 
 
 def _arrange(connection: Connection, drawn: strategies.Community) -> None:
     communities.configure(connection, strategies.COMMUNITY, drawn.timezone, None)
     for account, person in drawn.persons.items():
         members.link(connection, person, [Account(*account)])
-
-
-def _empty(engine: Engine) -> None:
-    with transaction(engine) as connection:
-        connection.execute(
-            text(
-                "TRUNCATE participation_events, communities, member_accounts, due_days, ingest_batches,"
-                " member_daily_highlights, community_daily_highlights"
-            )
-        )
