@@ -67,6 +67,13 @@ def _plain(value: object) -> object:
     return value
 
 
+def _name(value: object) -> str:
+    """Refuse what is no string before the enumeration looks for it: that fails on a value which is too deep to quote."""
+    if not isinstance(value, str):
+        raise ValueError  # noqa: TRY004 - what pydantic takes for a broken rule
+    return value
+
+
 def _instant(value: object) -> datetime:
     """Read a moment, in UTC to the microsecond (further digits are cut off)."""
     value = _plain(value)
@@ -127,7 +134,7 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", title="participation event")
 
-    event_type: EventType = Field(description=f"one of {', '.join(EventType)}")
+    event_type: Annotated[EventType, BeforeValidator(_name)] = Field(description=f"one of {', '.join(EventType)}")
     platform: Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z0-9_-]{1,32}$")] = Field(
         description="a slug of 1–32 characters a–z, 0–9, _ or -, as in discord, telegram, irc"
     )
@@ -142,7 +149,9 @@ class Event(BaseModel):
     object_author_id: Identifier | None = Field(
         None, description=f"{_IDENTIFIER}, or null: who wrote the message reacted to"
     )
-    actor_kind: ActorKind = Field(ActorKind.USER, description=f"one of {', '.join(ActorKind)}")
+    actor_kind: Annotated[ActorKind, BeforeValidator(_name)] = Field(
+        ActorKind.USER, description=f"one of {', '.join(ActorKind)}"
+    )
     occurred_at: Annotated[datetime, BeforeValidator(_instant, json_schema_input_type=datetime)] = Field(
         description="RFC 3339 date and time with an offset, as 2026-03-29T01:30:00.5+02:00, "
         "not before 2000-01-01 and at most 5 minutes ahead of the clock"

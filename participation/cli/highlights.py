@@ -1,6 +1,5 @@
 """`participation highlights …`."""
 
-from collections.abc import Callable
 from datetime import date
 from enum import StrEnum
 from typing import Annotated
@@ -30,12 +29,6 @@ class Format(StrEnum):
 
     TEXT = "text"
     JSON = "json"
-
-
-RENDERERS: dict[Format, Callable[[digest.Digest], str]] = {
-    Format.TEXT: render.as_text,
-    Format.JSON: render.as_json,
-}
 
 
 @app.command(
@@ -68,7 +61,7 @@ def show(
     last: Last = None,
     as_: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TEXT,
 ) -> None:
-    """Show computed local days; without dates the last one. Several days as JSON are one object a day."""
+    """Show computed local days; without dates the last one. As JSON one day is an object, a span an array of them."""
     span = _span(on, first, last)
     with context.database() as engine, transaction(engine) as connection:
         communities.require(connection, community)
@@ -76,8 +69,11 @@ def show(
         if not days and on is None:
             raise ConfigError(f"no day of {community!r} is computed there yet: run `participation highlights compute`")
         chosen = days[-1:] if span is None else days or [span[0]]
-        texts = [RENDERERS[as_](digest.read(connection, community, day)) for day in chosen]
-    typer.echo("\n\n".join(texts) if as_ is Format.TEXT else "\n".join(texts))
+        read = [digest.read(connection, community, day) for day in chosen]
+    if as_ is Format.TEXT:
+        typer.echo("\n\n".join(render.as_text(each) for each in read))
+    else:
+        typer.echo(render.as_json(read[0] if first is None else read))
 
 
 def _days(engine: Engine, community: str | None, span: tuple[date, date] | None) -> list[Day]:

@@ -9,11 +9,14 @@ from participation.store import digests
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A community's count on the day and the median of the same weekday in the four weeks before, if any."""
+class Usual:
+    """The medians of the same weekday in the four weeks before, from as many `weeks` as hold a computed day."""
 
-    value: int
-    usual: float | None
+    weeks: int
+    active_members: float
+    message_count: float
+    reaction_count: float
+    voice_minutes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +44,14 @@ class Digest:
     timezone: str
     highlight_date: date
     computed_at: datetime | None
-    active_members: Figure
-    message_count: Figure
-    reaction_count: Figure
-    voice_minutes: Figure
+    active_members: int
+    message_count: int
+    reaction_count: int
+    voice_minutes: int
     members_joined: int
     members_left: int
     peak_hour: int | None
+    usual: Usual | None
     members: list[Member]
     gone_quiet: list[str]
 
@@ -62,13 +66,14 @@ def read(connection: Connection, community_id: str, day: date) -> Digest:
         timezone=row.timezone,
         highlight_date=day,
         computed_at=row.computed_at,
-        active_members=Figure(row.active_members or 0, usual.active_members),
-        message_count=Figure(row.message_count or 0, usual.message_count),
-        reaction_count=Figure(row.reaction_count or 0, usual.reaction_count),
-        voice_minutes=Figure(row.voice_minutes or 0, usual.voice_minutes),
+        active_members=row.active_members or 0,
+        message_count=row.message_count or 0,
+        reaction_count=row.reaction_count or 0,
+        voice_minutes=row.voice_minutes or 0,
         members_joined=row.members_joined or 0,
         members_left=row.members_left or 0,
         peak_hour=row.peak_hour,
+        usual=Usual(**usual._mapping) if usual.weeks else None,
         members=[Member(**member._mapping) for member in digests.members_of_day(connection, community_id, day)],
         gone_quiet=digests.gone_quiet(connection, community_id, day),
     )

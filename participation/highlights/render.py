@@ -6,7 +6,7 @@ from typing import Final
 
 import orjson
 
-from participation.highlights.digest import Digest, Figure, Member
+from participation.highlights.digest import Digest, Member
 
 TOP: Final = 3
 """How many members a line names by their counts."""
@@ -20,9 +20,9 @@ STREAK_DAYS: Final = 3
 LABEL_WIDTH: Final = 18
 
 
-def as_json(digest: Digest) -> str:
-    """Return the digest as one JSON object, its fields as in `Digest`."""
-    return orjson.dumps(digest, option=orjson.OPT_INDENT_2).decode()
+def as_json(value: Digest | Sequence[Digest]) -> str:
+    """Return a digest as a JSON object, several as an array of them; the fields are those of `Digest`."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 
 
 def as_text(digest: Digest) -> str:
@@ -43,22 +43,27 @@ def _body(digest: Digest) -> Iterable[str]:
 
 
 def _figures(digest: Digest) -> Iterable[str]:
-    yield _line("Active members", _compared(digest.active_members))
-    yield _line("Messages", _compared(digest.message_count))
-    yield _line("Reactions", _compared(digest.reaction_count))
-    yield _line("Voice minutes", _compared(digest.voice_minutes))
+    for label, figure in _FIGURES:
+        usual = None if digest.usual is None else figure(digest.usual)
+        yield _line(label, _compared(figure(digest), usual))
     yield _line("Joined / left", f"{digest.members_joined:>9,} / {digest.members_left:,}")
     if digest.peak_hour is not None:
         yield _line("Peak hour", f"{digest.peak_hour:>6}:00–{(digest.peak_hour + 1) % 24}:00")
 
 
-def _compared(figure: Figure) -> str:
-    if figure.usual is None:
-        return f"{figure.value:>9,}"
-    usual = f"usual {figure.usual:,.0f}"
-    if not figure.usual:
-        return f"{figure.value:>9,}   {usual}"
-    return f"{figure.value:>9,}   {figure.value / figure.usual - 1:+.0%} ({usual})"
+_FIGURES: Final[Sequence[tuple[str, Callable[[object], float]]]] = (
+    ("Active members", attrgetter("active_members")),
+    ("Messages", attrgetter("message_count")),
+    ("Reactions", attrgetter("reaction_count")),
+    ("Voice minutes", attrgetter("voice_minutes")),
+)
+
+
+def _compared(value: float, usual: float | None) -> str:
+    if usual is None:
+        return f"{value:>9,}"
+    share = f"{value / usual - 1:+.0%} " if usual else ""
+    return f"{value:>9,}   {share}(usual {usual:,.0f})"
 
 
 def _people(digest: Digest) -> Iterable[str]:

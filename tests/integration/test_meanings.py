@@ -1,6 +1,6 @@
 """The fixed meaning of every figure, in cases counted by hand: of the nightly computation and of the oracle."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -52,22 +52,24 @@ def reaction(kind: str, clock: str, **fields: Any) -> dict[str, Any]:
 
 Highlights = tuple[dict[str, MemberRow], CommunityRow | None]
 Persons = dict[tuple[str, str], str]
+Computer = Callable[[list[dict[str, Any]], date, str, Persons], Highlights]
 
 
 @pytest.fixture(autouse=True, params=["oracle", "postgresql"])
-def _computer(request: pytest.FixtureRequest) -> None:
+def _computer(request: pytest.FixtureRequest) -> Iterator[None]:
+    chosen: Computer = by_the_oracle
     if request.param == "postgresql":
-        token = computer.set(partial(by_postgresql, request.getfixturevalue("engine")))
-        request.addfinalizer(lambda: computer.reset(token))
+        chosen = partial(by_postgresql, request.getfixturevalue("engine"))
+    token = computer.set(chosen)
+    yield
+    computer.reset(token)
 
 
 def by_the_oracle(events: list[dict[str, Any]], day: date, zone: str, persons: Persons) -> Highlights:
     return highlights(events, COMMUNITY, day, zone, persons)
 
 
-computer: ContextVar[Callable[[list[dict[str, Any]], date, str, Persons], Highlights]] = ContextVar(
-    "computer", default=by_the_oracle
-)
+computer: ContextVar[Computer] = ContextVar("computer")
 """What counts in this test: the oracle, or the worker's way into PostgreSQL and the nightly computation there."""
 
 

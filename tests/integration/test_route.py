@@ -1,0 +1,213 @@
+"""The whole route as its users walk it: from `delay` through a real Celery worker into the tables."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import celery
+import pytest
+from redis import Redis
+from sqlalchemy import Engine, text
+
+from participation import Event, EventType, InvalidEvent, keys, message, track_event
+from participation.event import decode, event_id
+from participation.store.database import connect
+from tests.rows import event
+from tests.worker import at_rest, eventually, running
+from tests.worker import celery as celery_command
+
+STORED = text("SELECT * FROM participation_events ORDER BY occurred_at, event_id")
+DEAD = text("SELECT reason, detail, raw FROM dead_letters ORDER BY reason")
+
+
+@pytest.fixture
+def engine(environment: None, database: str) -> Iterator[Engine]:
+    engine = connect(database)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def worker(engine: Engine, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with running(tmp_path / "worker.log") as process:
+        yield process
+
+
+def stored(engine: Engine) -> list[dict[str, object]]:
+    with engine.connect() as connection:
+        return [dict(row._mapping) for row in connection.execute(STORED)]
+
+
+@pytest.mark.usefixtures("worker")
+def test_delay__event_is_stored_as_it_was_given(redis: Redis, engine: Engine) -> None:
+    """Every field arrives in its column, the moment in UTC to the microsecond."""
+    given = event(
+        event_type="REACTION_ADDED",
+        platform="discord",
+        channel_id="deck",
+        object_id="m1",
+        object_author_id="grace",
+        actor_kind="bot",
+        occurred_at="2026-03-10T14:00:00.123456+02:00",
+        metadata={"emoji": "👍", "n": [1, 2.5, None, '\\ \t "x",\r\n']},
+    )
+    track_event.delay(given)
+    eventually(lambda: at_rest(redis, engine, 1))
+    (row,) = stored(engine)
+    assert isinstance(row.pop("received_at"), datetime)
+    assert row == {
+        **given,
+        "occurred_at": datetime(2026, 3, 10, 12, 0, 0, 123456, tzinfo=UTC),
+        "event_id": event_id(decode(given)),
+        "import_id": None,
+    }
+
+
+@pytest.mark.usefixtures("worker")
+def test_delay__takes_what_python_has(redis: Redis, engine: Engine) -> None:
+    """An `Event`, an aware `datetime`, and the argument by its name are the same as the JSON object."""
+    at = datetime(2026, 3, 10, 12, tzinfo=UTC)
+    track_event.delay(event())
+    track_event.delay(event=event(occurred_at=at))
+    track_event.delay(
+        Event(event_type=EventType.MESSAGE_SENT, platform="irc", community_id="c", member_id="ada", occurred_at=at)
+    )
+    track_event.apply_async((event(),), countdown=3600, priority=7)
+    eventually(lambda: at_rest(redis, engine, 4))
+    assert len(stored(engine)) == 1
+
+
+def test_delay__invalid_event_raises_and_sends_nothing(redis: Redis, engine: Engine) -> None:
+    """The caller learns the field and the rule, and the queue stays empty."""
+    with pytest.raises(InvalidEvent, match="member_id: must be a string"):
+        track_event.delay(event(member_id=5))
+    with pytest.raises(InvalidEvent, match="arguments: must be exactly one"):
+        track_event.delay(event(), event())
+    assert redis.llen(keys.EVENTS) == 0
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("protocol", [1, 2])
+def test_send_task__from_a_program_that_does_not_know_us(
+    redis: Redis, engine: Engine, protocol: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bare Celery app sends events by the task's name: with every priority, compressed, with Python's own types."""
+    bare = celery.Celery("bot", broker=redis_url(redis))
+    bare.conf.task_protocol = protocol
+    options = [{}, {"priority": 5}, {"priority": 9}, {"compression": "gzip"}, {"countdown": 600}]
+    for number, option in enumerate(options):
+        bare.send_task(keys.TRACK_EVENT, [event(object_id=str(number))], queue=keys.EVENTS, **option)
+    python = event(object_id="python", occurred_at=datetime(2026, 3, 10, 12, tzinfo=UTC), event_id=UUID(int=7))
+    bare.send_task(keys.TRACK_EVENT, kwargs={"event": python}, queue=keys.EVENTS)
+    bare.close()
+    eventually(lambda: at_rest(redis, engine, 6))
+    rows = stored(engine)
+    assert [row["object_id"] for row in sorted(rows, key=lambda row: str(row["object_id"]))] == [*"01234", "python"]
+    assert {row["event_id"] for row in rows} > {UUID(int=7)}
+
+
+def test_worker__quarantines_what_is_no_event_and_stores_its_neighbours(
+    redis: Redis, engine: Engine, tmp_path: Path
+) -> None:
+    """In one batch, each element that is no event becomes a dead letter with its bytes, and the others are stored."""
+    good = [message.encode(event(object_id=str(number))) for number in range(20)]
+    bad = {
+        "not_json": b"\xff\x00 nothing",
+        "not_a_message": b"[1, 2, 3]",
+        "unknown_task": good[0].replace(b'"participation.track_event"', b'"other.task"', 1),
+        "content_type": good[0].replace(b"application/json", b"application/x-python-serialize"),
+        "invalid_event": message.encode(event(event_type="SANG")),
+        "bad_body": json.dumps({"body": "§", "headers": {}, "properties": {"body_encoding": "base64"}}).encode(),
+        "arguments": message.encode(event()).replace(b'"body":"', b'"body":"AAAA', 1),
+    }
+    bad["arguments"] = json.dumps(
+        {"body": "[[], {}, {}]", "headers": {"task": keys.TRACK_EVENT}, "properties": {}}
+    ).encode()
+    redis.lpush(keys.EVENTS, *good[:10], *bad.values(), *good[10:])
+    with running(tmp_path / "worker.log") as process:
+        eventually(lambda: at_rest(redis, engine, len(good) + len(bad)))
+        assert process.poll() is None
+    assert {row["object_id"] for row in stored(engine)} == {str(number) for number in range(20)}
+    with engine.connect() as connection:
+        letters = {row.reason: bytes(row.raw) for row in connection.execute(DEAD)}
+        batches = connection.execute(text("SELECT received, stored, duplicates, dead FROM ingest_batches")).all()
+    assert letters == bad
+    assert batches == [(27, 20, 0, 7)]
+
+
+def test_worker__large_batches_from_a_backlog(redis: Redis, engine: Engine, tmp_path: Path) -> None:
+    """A backlog is claimed in batches of at most the configured size; every event of it is stored once."""
+    sent = [message.encode(event(object_id=str(number))) for number in range(12_500)]
+    redis.lpush(keys.EVENTS, *sent, *sent[:500])
+    with running(tmp_path / "worker.log"):
+        eventually(lambda: at_rest(redis, engine, 13_000))
+    with engine.connect() as connection:
+        sizes = connection.execute(text("SELECT received FROM ingest_batches ORDER BY 1")).scalars().all()
+        totals = connection.execute(text("SELECT sum(stored), sum(duplicates) FROM ingest_batches")).one()
+    assert sizes == [3_000, 5_000, 5_000]
+    assert totals == (12_500, 500)
+    assert len(stored(engine)) == 12_500
+
+
+def test_worker__ordinary_celery_commands_work(engine: Engine, worker: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    """`inspect ping`, `inspect stats` and `control shutdown` do what they do to any worker."""
+    ping = subprocess.run(celery_command("inspect", "ping", "--json"), capture_output=True, timeout=60, check=True)
+    (answer,) = json.loads(ping.stdout).values()
+    assert answer == {"ok": "pong"}
+    stats = subprocess.run(celery_command("inspect", "stats", "--json"), capture_output=True, timeout=60, check=True)
+    (numbers,) = json.loads(stats.stdout).values()
+    assert numbers["pool"]["max-concurrency"] == 2
+    subprocess.run(celery_command("control", "shutdown"), capture_output=True, timeout=60, check=False)
+    assert worker.wait(60) == 0
+
+
+def test_track_event__body_in_a_stock_worker_is_slow_and_right(redis: Redis, engine: Engine, tmp_path: Path) -> None:
+    """A worker pointed at the events queue itself runs each event as a task: stored once, or dead with the reason."""
+    bare = celery.Celery("bot", broker=redis_url(redis))
+    with running(tmp_path / "worker.log", "-Q", keys.EVENTS):
+        track_event.delay(event())
+        track_event.delay(event())
+        bare.send_task(keys.TRACK_EVENT, [event(platform="NO")], queue=keys.EVENTS)
+        bare.close()
+        eventually(lambda: at_rest(redis, engine, 3))
+    assert len(stored(engine)) == 1
+    with engine.connect() as connection:
+        assert [row.reason for row in connection.execute(DEAD)] == ["invalid_event"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("REDIS_URL", "", "REDIS_URL"),
+        ("DATABASE_URL", "mysql://x", "DATABASE_URL: must begin with postgresql://"),
+        ("PARTICIPATION_BATCH_SIZE", "0", "PARTICIPATION_BATCH_SIZE"),
+    ],
+)
+def test_worker__wrong_setting_ends_it_with_one_clear_line(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    """A worker that cannot know its servers says which setting is wrong and ends with code 2."""
+    monkeypatch.setenv(name, value)
+    ended = subprocess.run(celery_command("worker"), capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert says in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_worker__database_without_tables_ends_it_with_one_clear_line(
+    environment: None, empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker does not start on a database that is not migrated; it says what to run."""
+    monkeypatch.setenv("DATABASE_URL", empty_database)
+    ended = subprocess.run(celery_command("worker"), capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "run `participation migrate`" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def redis_url(redis: Redis) -> str:
+    options = redis.connection_pool.connection_kwargs
+    return f"redis://{options['host']}:{options['port']}/{options['db']}"

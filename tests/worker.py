@@ -1,0 +1,52 @@
+"""A real Celery worker as a process of its own, and waiting for what it does."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from redis import Redis
+from sqlalchemy import Engine, text
+
+from participation import keys
+from participation.local.process import kill, spawn, wait_until
+
+SECONDS = 60.0
+"""Longest wait for anything in a test."""
+
+
+def celery(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "celery", "-A", "participation.app", *arguments]
+
+
+@contextmanager
+def running(log: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a worker on the servers that the environment names, until the block ends."""
+    command = celery("worker", "--concurrency=2", "--loglevel=INFO", *arguments)
+    with log.open("ab") as output:
+        begin = output.tell()
+        process = spawn(command, signal.SIGTERM, stdout=output, stderr=output, env=os.environ)
+    try:
+        eventually(lambda: b" ready." in log.read_bytes()[begin:] or process.poll() is not None)
+        assert process.poll() is None, log.read_text()
+        yield process
+    finally:
+        process.terminate()
+        if not wait_until(lambda: process.poll() is not None, SECONDS):
+            kill(process)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until the condition holds; fail after a minute."""
+    assert wait_until(condition, SECONDS), "did not happen in time"
+
+
+def at_rest(redis: Redis, engine: Engine, received: int) -> bool:
+    """Whether so many list elements have been received, and nothing is left of them in Redis."""
+    with engine.connect() as connection:
+        total = connection.scalar(text("SELECT coalesce(sum(received), 0) FROM ingest_batches"))
+    left = [*redis.scan_iter("participation.batch*"), *redis.scan_iter(f"{keys.EVENTS}*")]
+    return total == received and not left
