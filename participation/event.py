@@ -68,7 +68,7 @@ def _plain(value: object) -> object:
 
 
 def _name(value: object) -> str:
-    """Refuse what is no string before the enumeration looks for it: that fails on a value which is too deep to quote."""
+    """Refuse what is no string before the enumeration looks for it and fails to quote a value that is too deep."""
     if not isinstance(value, str):
         raise ValueError  # noqa: TRY004 - what pydantic takes for a broken rule
     return value

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.progress import track
 from sqlalchemy import Engine
 
@@ -47,7 +48,7 @@ def compute(
         raise ConfigError("--community is missing: dates are local to a community")
     with context.database() as engine:
         days = _days(engine, community, span)
-        for day in track(days, description="computing days", transient=True):
+        for day in track(days, description="computing days", console=Console(stderr=True), transient=True):
             with transaction(engine) as connection:
                 compute_day(connection, day.community_id, day.highlight_date)
     typer.echo(f"{len(days)} day(s) computed")

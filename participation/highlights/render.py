@@ -39,7 +39,8 @@ def _title(digest: Digest) -> list[str]:
 def _body(digest: Digest) -> Iterable[str]:
     if digest.computed_at is None:
         return ["Nothing was counted on this day."]
-    return [*_figures(digest), "", *_people(digest), "", *_tops(digest)]
+    tops = ["", *_tops(digest)]
+    return [*_figures(digest), "", *_people(digest), *(tops if len(tops) > 1 else [])]
 
 
 def _figures(digest: Digest) -> Iterable[str]:
@@ -62,7 +63,7 @@ _FIGURES: Final[Sequence[tuple[str, Callable[[object], float]]]] = (
 def _compared(value: float, usual: float | None) -> str:
     if usual is None:
         return f"{value:>9,}"
-    share = f"{value / usual - 1:+.0%} " if usual else ""
+    share = f"{round(100 * (value / usual - 1)):+,}% " if usual else ""
     return f"{value:>9,}   {share}(usual {usual:,.0f})"
 
 

@@ -28,6 +28,8 @@ def migrate(url: str, partitions_ahead_months: int = PARTITIONS_AHEAD) -> list[s
     engine = connect(url)
     try:
         before = _current(engine)
+        if before is not None and before not in _known():
+            raise ConfigError(f"the database has a newer schema ({before}) than this version: upgrade participation")
         with transaction(engine) as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
             config = _config()
@@ -59,10 +61,14 @@ def _current(engine: Engine) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
+def _known() -> list[str]:
+    """Return the migrations of this version, the first one first."""
+    return [revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
+
+
 def _missing(current: str | None) -> list[str]:
-    script = ScriptDirectory.from_config(_config())
-    known = [revision.revision for revision in script.walk_revisions()]
+    known = _known()
+    if current is None:
+        return known
     # A revision that this version does not know is a later one: an old worker beside a new schema.
-    if current is not None and current not in known:
-        return []
-    return [*reversed(known[: known.index(current)] if current else known)]
+    return known[known.index(current) + 1 :] if current in known else []

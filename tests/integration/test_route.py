@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import celery
@@ -97,7 +98,7 @@ def test_send_task__from_a_program_that_does_not_know_us(
     """A bare Celery app sends events by the task's name: with every priority, compressed, with Python's own types."""
     bare = celery.Celery("bot", broker=redis_url(redis))
     bare.conf.task_protocol = protocol
-    options = [{}, {"priority": 5}, {"priority": 9}, {"compression": "gzip"}, {"countdown": 600}]
+    options: list[dict[str, Any]] = [{}, {"priority": 5}, {"priority": 9}, {"compression": "gzip"}, {"countdown": 600}]
     for number, option in enumerate(options):
         bare.send_task(keys.TRACK_EVENT, [event(object_id=str(number))], queue=keys.EVENTS, **option)
     python = event(object_id="python", occurred_at=datetime(2026, 3, 10, 12, tzinfo=UTC), event_id=UUID(int=7))

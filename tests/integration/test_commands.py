@@ -1,0 +1,235 @@
+"""The commands as an operator and a manager use them, on real servers."""
+
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from redis import Redis
+from sqlalchemy import Engine, text
+
+from participation import keys, message
+from participation.local.process import spawn, wait_until
+from participation.store.database import connect
+from tests.rows import event, put
+from tests.worker import SECONDS, running
+
+ROOT = Path(__file__).parents[2]
+PARTICIPATION = [sys.executable, "-c", "from participation.cli import main; main()"]
+
+
+@pytest.fixture
+def engine(environment: None, database: str) -> Iterator[Engine]:
+    engine = connect(database)
+    yield engine
+    engine.dispose()
+
+
+def run(*arguments: str | Path, code: int = 0, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    ended = subprocess.run([*PARTICIPATION, *arguments], input=given, capture_output=True, timeout=SECONDS, check=False)
+    assert ended.returncode == code, ended
+    return ended
+
+
+def lines(*events: object) -> bytes:
+    return b"".join(json.dumps(each).encode() + b"\n" for each in events)
+
+
+def test_import__files_plain_packed_and_standard_input(engine: Engine, tmp_path: Path) -> None:
+    """All files go through queue and worker; the counts are exact, and those of this import alone."""
+    plain, packed = tmp_path / "plain.ndjson", tmp_path / "packed.ndjson.gz"
+    plain.write_bytes(lines(*[event(object_id=str(n)) for n in range(1_200)]) + b"\n  \n")
+    packed.write_bytes(gzip.compress(lines(*[event(object_id=str(n)) for n in range(1_000, 2_000)])))
+    put(engine, [event(object_id="0")])
+    with running(tmp_path / "worker.log"):
+        first = run("import", "events", plain, packed, "-", given=lines(event(object_id="last")))
+        second = run("import", "events", plain, packed)
+    assert first.stdout == b"accepted 2,201   stored 2,000   duplicates 201   dead 0\n"
+    assert second.stdout == b"accepted 2,200   stored 0   duplicates 2,200   dead 0\n"
+    with engine.connect() as connection:
+        imports = connection.execute(text("SELECT import_id IS NULL, count(*) FROM participation_events GROUP BY 1"))
+        assert dict(tuple(row) for row in imports) == {True: 1, False: 2_000}
+
+
+def test_import__names_each_line_that_is_no_event_and_goes_on(engine: Engine, tmp_path: Path) -> None:
+    """File, line number and reason of each bad line; the good ones around it are stored; the exit code is 1."""
+    bad, damaged = tmp_path / "bad.ndjson", tmp_path / "damaged.ndjson.gz"
+    parts = [
+        lines(event(object_id="1")),
+        b"not json\n",
+        lines(event(platform="NO")),
+        b'{"x": "' + b"x" * 3_000_000 + b'"}\n',
+        b"\n",
+        b"\xff\xfe\n",
+        lines(event(object_id="2")).rstrip(),
+    ]
+    bad.write_bytes(b"".join(parts))
+    many = gzip.compress(lines(*[event(object_id=f"d{n}", metadata={"n": os.urandom(9).hex()}) for n in range(5_000)]))
+    damaged.write_bytes(many[: len(many) // 2])
+    with running(tmp_path / "worker.log"):
+        ended = run("import", "events", damaged, bad, code=1)
+    errors = [line for line in ended.stderr.decode().splitlines() if str(tmp_path) in line]
+    assert [line.split(": ")[0] for line in errors[1:]] == [f"{bad}:{number}" for number in (2, 3, 4, 6)]
+    assert "damaged" in errors[0]
+    assert "must be one JSON object" in errors[1]
+    assert "platform: must be a slug" in errors[2]
+    assert "must be at most 1,048,576 bytes" in errors[3]
+    assert "5 line(s) were no events" in ended.stderr.decode()
+    with engine.connect() as connection:
+        ids = set(connection.scalars(text("SELECT object_id FROM participation_events WHERE object_id !~ 'd'")))
+        assert ids == {"1", "2"}
+        assert connection.scalar(text("SELECT count(*) > 1000 FROM participation_events"))
+
+
+def test_import__unreadable_file_stops_it_before_anything_is_sent(engine: Engine, redis: Redis, tmp_path: Path) -> None:
+    """A misspelt name is an error at once, not after half of the files."""
+    good = tmp_path / "good.ndjson"
+    good.write_bytes(lines(event()))
+    ended = run("import", "events", good, tmp_path / "missing.ndjson", code=2)
+    assert b"missing.ndjson: cannot be read" in ended.stderr
+    assert not redis.exists(keys.EVENTS)
+
+
+def test_import__without_a_worker_says_so_and_leaves_the_events_in_the_queue(
+    engine: Engine, redis: Redis, tmp_path: Path
+) -> None:
+    """Whoever forgot to start a worker is told; Ctrl-C loses nothing."""
+    file = tmp_path / "events.ndjson"
+    file.write_bytes(lines(event()))
+    log = tmp_path / "import.log"
+    with log.open("wb") as output:
+        process = spawn([*PARTICIPATION, "import", "events", str(file)], signal.SIGKILL, stdout=output, stderr=output)
+    assert wait_until(lambda: b"does a worker run" in log.read_bytes(), SECONDS)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(SECONDS) == 130
+    assert b"the 1 accepted events are in the queue" in log.read_bytes()
+    assert redis.llen(keys.EVENTS) == 1
+
+
+def test_highlights__are_computed_and_shown(engine: Engine) -> None:
+    """What is due is computed; days are shown as text and as JSON; wrong questions get one clear line."""
+    put(engine, [event(object_id=str(n), occurred_at=f"2026-03-{10 + n // 2}T12:00:00Z") for n in range(4)])
+    assert run("highlights", "compute").stdout == b"2 day(s) computed\n"
+    assert run("highlights", "compute").stdout == b"0 day(s) computed\n"
+    span = ("--community", "c", "--from", "2026-03-01", "--to", "2026-03-31")
+    assert run("highlights", "compute", *span).stdout == b"2 day(s) computed\n"
+    shown = run("highlights", "show", "--community", "c").stdout.decode()
+    assert shown.startswith("c · Wednesday 11 March 2026 · UTC\n")
+    assert "Messages                  2" in shown
+    one = json.loads(run("highlights", "show", "--community", "c", "--date", "2026-03-10", "--format", "json").stdout)
+    assert (one["highlight_date"], one["message_count"], one["members"][0]["member_id"]) == ("2026-03-10", 2, "irc:ada")
+    many = json.loads(run("highlights", "show", *span, "--format", "json").stdout)
+    assert [day["highlight_date"] for day in many] == ["2026-03-10", "2026-03-11"]
+    empty = run("highlights", "show", "--community", "c", "--date", "2026-01-01").stdout.decode()
+    assert "Nothing was counted on this day." in empty
+    unknown = run("highlights", "show", "--community", "cc", code=2).stderr.decode()
+    assert unknown == "error: unknown community 'cc': did you mean c?\n"
+
+
+def test_communities_and_members__are_set_and_listed(engine: Engine) -> None:
+    """Names and zones are saved and listed; accounts are linked and unlinked; what is wrong is named."""
+    put(engine, [event()])
+    run("highlights", "compute")
+    assert b"all its days are due" in run("communities", "set", "c", "--timezone", "Asia/Tokyo").stdout
+    assert run("communities", "set", "c", "--name", "The Harbour").stdout == b"c: saved\n"
+    listed = run("communities", "list").stdout.decode()
+    assert all(part in listed for part in ("The Harbour", "Asia/Tokyo", "2026-03-10"))
+    assert run("members", "link", "Ada", "irc:ada", "discord:1:2").stdout.startswith(b"Ada: 2 account(s) linked")
+    assert run("members", "unlink", "irc:ada", "irc:bob").stdout == b"1 account(s) unlinked, 1 were not linked\n"
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT platform, account_id, person_id FROM member_accounts")).all() == [
+            ("discord", "1:2", "Ada")
+        ]
+    assert b"'ada' is no account" in run("members", "link", "Ada", "ada", code=2).stderr
+    assert b"nothing to set" in run("communities", "set", "c", code=2).stderr
+    assert b"did you mean Europe/Berlin" in run("communities", "set", "c", "--timezone", "Europ/Berlin", code=2).stderr
+
+
+def test_status__tells_where_events_are(engine: Engine, redis: Redis) -> None:
+    """Queue, batches, age of the oldest event, last commit, dead letters, due days: for people and programs."""
+    quiet = json.loads(run("status", "--json").stdout)
+    assert {name: quiet[name] for name in quiet if name != "checked_at"} == {
+        "queue_length": 0,
+        "batches_in_flight": 0,
+        "oldest_waiting_seconds": None,
+        "last_commit_at": None,
+        "dead_letters": 0,
+        "days_due": 0,
+    }
+    put(engine, [event(), event(platform="NO")])
+    redis.lpush(keys.EVENTS, b"nothing", message.encode(event()))
+    redis.zadd(keys.BATCHES, {"b": 1.0})
+    redis.lpush(keys.batch("b"), message.encode(event()))
+    busy = json.loads(run("status", "--json").stdout)
+    assert busy["last_commit_at"] is not None
+    assert 0 <= busy["oldest_waiting_seconds"] < 60
+    assert {name: busy[name] for name in ("queue_length", "batches_in_flight", "dead_letters", "days_due")} == {
+        "queue_length": 2,
+        "batches_in_flight": 1,
+        "dead_letters": 1,
+        "days_due": 1,
+    }
+    told = run("status").stdout.decode()
+    assert "queue length        2 events" in told
+    assert "days due            1" in told
+
+
+def test_migrate__says_what_it_did(environment: None, empty_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first run names its migrations, the second has nothing to do; before, other commands say what to run."""
+    monkeypatch.setenv("DATABASE_URL", empty_database)
+    assert b"run `participation migrate`" in run("status", code=2).stderr
+    assert run("migrate").stdout == b"migrations run: 0001\n"
+    assert run("migrate").stdout == b"the database is up to date\n"
+
+
+def test_demo__prints_a_digest_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole route on servers of its own, whatever the settings say; no file and no process stays."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    ended = run("demo")
+    told = ended.stdout.decode()
+    assert "The best day of a simulated community" in told
+    assert "Harbour · " in told
+    last = told.splitlines()[-1]
+    accepted, stored, duplicates, dead = (
+        int("".join(filter(str.isdigit, part))) for part in last.split(":")[1].split("·")
+    )
+    assert accepted == stored + duplicates + dead
+    assert stored > 50_000
+    assert duplicates > 0
+    assert b"all data is simulated" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert not [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(p.info["cmdline"] or [])]
+
+
+def test_procfile__runs_under_honcho(
+    engine: Engine, redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Release, worker, Beat and Flower of the Procfile really run: an event that is sent is stored."""
+    folder = tmp_path / "app"
+    folder.mkdir()
+    shutil.copy(ROOT / "Procfile", folder)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    honcho = [sys.executable, "-m", "honcho", "start"]
+    subprocess.run([*honcho, "release"], cwd=folder, capture_output=True, timeout=SECONDS, check=True)
+    redis.lpush(keys.EVENTS, message.encode(event()))
+    log = tmp_path / "honcho.log"
+    with log.open("wb") as output:
+        process = spawn([*honcho, "worker", "beat", "flower"], signal.SIGTERM, cwd=folder, stdout=output, stderr=output)
+    try:
+        signs = (b"celery@", b"beat: Starting", b"Visit me at", b"batch_stored")
+        assert wait_until(lambda: all(sign in log.read_bytes() for sign in signs), SECONDS), log.read_text()
+    finally:
+        process.terminate()
+        process.wait(SECONDS)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM participation_events")) == 1
