@@ -10,7 +10,14 @@ from participation import keys, settings
 
 _settings = settings.load()
 
-broker_url = _settings.redis()
+
+def __getattr__(name: str) -> str:
+    # Asked for when the first connection is made: a program may import tasks before its environment is complete.
+    if name == "broker_url":
+        return settings.load().redis()
+    raise AttributeError(name)
+
+
 broker_connection_retry_on_startup = True
 broker_transport_options = {
     # One list a queue: what the claim and everybody else looks at.

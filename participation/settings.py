@@ -1,11 +1,11 @@
 """Settings: read from the environment, from `.env`, and from what a running `participation up` left for its neighbours.
 
-Nothing is read at import: `load()` reads on first use and keeps the answer for the life of the process.
+Nothing is read at import, and nothing is kept: whoever needs a setting for long reads it once, at its own start.
 """
 
-from functools import cache
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -33,6 +33,15 @@ def _url(name: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _port(value: str | None) -> str | None:
+    """Refuse a port that is no number, without repeating it: it may be the rest of a password with a / in it."""
+    try:
+        _ = urlsplit(value or "").port
+    except ValueError:
+        raise ValueError("must have a number as its port") from None
+    return value
+
+
 class Settings(BaseSettings):
     """Everything that can be set; but for the URLs as `PARTICIPATION_` and the field's name in the environment."""
 
@@ -49,7 +58,7 @@ class Settings(BaseSettings):
         validation_alias="DATABASE_URL",
         description="PostgreSQL, as `postgresql://user:password@host:port/name`",
     )
-    redis_url: Annotated[str | None, _url("REDIS_URL")] = Field(
+    redis_url: Annotated[str | None, _url("REDIS_URL"), AfterValidator(_port)] = Field(
         None, validation_alias="REDIS_URL", description="Redis or Valkey, as `redis://:password@host:port/0`"
     )
     publish_timeout_seconds: float = Field(
@@ -90,9 +99,8 @@ def _required(name: str, value: str | None) -> str:
     return value
 
 
-@cache
 def load() -> Settings:
-    """Return the settings of this process, read once.
+    """Read the settings of this process.
 
     The environment goes before `.env` in the current folder, and that before the servers of a running
     `participation up`. Raises `ConfigError` as `read` does.

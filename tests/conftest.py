@@ -7,7 +7,6 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine, text
 
-from participation import settings
 from participation.local.postgres import Postgres
 from participation.local.valkey import Valkey
 from participation.store.database import connect
@@ -88,13 +87,10 @@ def redis(valkey: Valkey) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch, database: str, redis: Redis, valkey: Valkey) -> Iterator[None]:
+def environment(monkeypatch: pytest.MonkeyPatch, database: str, redis: Redis, valkey: Valkey) -> None:
     """This process, and those that it starts, find the test's servers in their settings."""
     monkeypatch.setenv("DATABASE_URL", database)
     monkeypatch.setenv("REDIS_URL", valkey.url)
-    settings.load.cache_clear()
-    yield
-    settings.load.cache_clear()
 
 
 def _database(administrator: Engine, postgres: Postgres, template: str) -> Iterator[str]:

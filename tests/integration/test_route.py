@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 from participation import Event, EventType, InvalidEvent, keys, message, track_event
 from participation.event import decode, event_id
 from participation.store.database import connect
+from participation.tasks import maintain
 from tests.rows import event
 from tests.worker import at_rest, eventually, running
 from tests.worker import celery as celery_command
@@ -177,6 +178,72 @@ def test_track_event__body_in_a_stock_worker_is_slow_and_right(redis: Redis, eng
     assert len(stored(engine)) == 1
     with engine.connect() as connection:
         assert [row.reason for row in connection.execute(DEAD)] == ["invalid_event"]
+
+
+def test_worker__picks_up_a_batch_whose_pointer_was_lost(
+    redis: Redis, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that was claimed and then forgotten by everybody is found in the index and stored."""
+    monkeypatch.setenv("PARTICIPATION_SWEEP_AFTER_SECONDS", "1")
+    redis.lpush(keys.batch("lost"), message.encode(event()))
+    redis.zadd(keys.BATCHES, {"lost": 1.0})
+    with running(tmp_path / "worker.log"):
+        eventually(lambda: at_rest(redis, engine, 1))
+    assert len(stored(engine)) == 1
+
+
+def test_worker__tries_again_until_postgresql_is_back(
+    redis: Redis, engine: Engine, administrator: Engine, tmp_path: Path
+) -> None:
+    """While the database refuses connections batches wait; then they are stored, and nothing is dead."""
+    name = engine.url.database
+    log = tmp_path / "worker.log"
+    with running(log):
+        with administrator.connect() as connection:
+            connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+        redis.lpush(keys.EVENTS, message.encode(event()))
+        eventually(lambda: b"retry" in log.read_bytes().lower())
+        with administrator.connect() as connection:
+            connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
+        eventually(lambda: at_rest(redis, engine, 1))
+    assert len(stored(engine)) == 1
+
+
+def test_beat__has_due_days_computed(
+    redis: Redis, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beat asks, a worker computes: a closed day appears without a hand, and a late event corrects it."""
+    monkeypatch.setenv("PARTICIPATION_COMPUTE_INTERVAL_SECONDS", "1")
+    schedule = f"--schedule={tmp_path / 'schedule'}"
+    with running(tmp_path / "worker.log", "--beat", schedule):
+        for number in range(2):
+            track_event.delay(event(object_id=str(number)))
+            eventually(lambda expected=number + 1: messages_computed(engine) == expected)  # type: ignore[misc]
+
+
+def messages_computed(engine: Engine) -> int | None:
+    with engine.connect() as connection:
+        return connection.execute(text("SELECT message_count FROM community_daily_highlights")).scalar_one_or_none()
+
+
+def test_maintain__makes_partitions_ahead_and_forgets_old_batches(engine: Engine) -> None:
+    """Hourly upkeep leaves the batches of the last week, and partitions for the months to come."""
+    with engine.begin() as connection:
+        for days in (1, 8):
+            connection.execute(
+                text(
+                    "INSERT INTO ingest_batches (batch_id, started_at, stored_at)"
+                    " VALUES (:days, now(), now() - make_interval(days => CAST(:days AS integer)))"
+                ),
+                {"days": str(days)},
+            )
+        for name in connection.scalars(text("SELECT inhrelid::regclass::text FROM pg_inherits")).all():
+            if "pkey" not in name:
+                connection.execute(text(f"DROP TABLE {name}"))
+    assert len(maintain()) == 4
+    assert maintain() == []
+    with engine.connect() as connection:
+        assert connection.scalars(text("SELECT batch_id FROM ingest_batches")).all() == ["1"]
 
 
 @pytest.mark.parametrize(
