@@ -179,6 +179,12 @@ def decode(value: object) -> Event:
         raise _invalid(error, value) from error
 
 
+def check(**fields: str) -> None:
+    """Hold single values to the rules of the fields they are named for; raise `InvalidEvent` if one breaks its rule."""
+    rest = {"event_type": "MESSAGE_SENT", "platform": "x", "community_id": "x", "member_id": "x"}
+    decode({**rest, "occurred_at": EARLIEST, **fields})
+
+
 def _invalid(error: ValidationError, raw: object) -> InvalidEvent:
     first = error.errors(include_url=False, include_context=False)[0]
     if not first["loc"] or not isinstance(raw, Mapping):

@@ -80,14 +80,19 @@ class Import:
         self._on_progress(self)
 
     def _send(self) -> None:
-        """Send the chunk; a Redis that goes away meanwhile is tried again, for repeats are recognised."""
+        """Send the chunk; when Redis went away meanwhile, ask whether it has the chunk before trying again."""
         deadline = time.monotonic() + RETRY_SECONDS
+        last = str(self.accepted + len(self._chunk))
+        repeated = False
         while True:
             try:
-                return bulk.send(self._redis, self._chunk)
+                if repeated and bulk.progress(self._redis, self.import_id) == last:
+                    return None
+                return bulk.send(self._redis, self._chunk, self.import_id, last)
             except Unavailable:
                 if time.monotonic() > deadline or not self.accepted:
                     raise
+                repeated = True
                 time.sleep(1)
 
 

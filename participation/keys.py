@@ -27,3 +27,8 @@ BATCHES: Final = "participation.batches"
 def batch(batch_id: str) -> str:
     """Name the list that holds the messages of a claimed batch until they are committed."""
     return f"participation.batch.{batch_id}"
+
+
+def import_progress(import_id: object) -> str:
+    """Name the key under which an import notes how many of its events it has sent, in the step in which it sends."""
+    return f"participation.import.{import_id}"

@@ -40,13 +40,13 @@ class Message:
     sent_at: float | None = None
 
 
-def headers(import_id: UUID | None = None) -> dict[str, Any]:
+def headers(import_id: object = None) -> dict[str, Any]:
     """Return the headers that participation adds to Celery's: when the event was sent, and by which import."""
     sent = {"sent_at": round(time.time(), 3)}
     return sent if import_id is None else {**sent, "import_id": str(import_id)}
 
 
-def encode(event: object, import_id: UUID | None = None) -> bytes:
+def encode(event: object, import_id: object = None) -> bytes:
     """Write the message (protocol 2) for an event that `participation.event.encode` has written."""
     task_id = str(uuid4())
     body = orjson.dumps([[event], {}, EMBED])

@@ -12,19 +12,21 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid5
 
-import redis
-
-from participation import keys, message, settings
+from participation import broker, keys, message, settings
 from participation.app import app
 from participation.errors import Unavailable
 from participation.publish.task import TrackEvent
 
 if TYPE_CHECKING:
     from celery import Task
+    from redis import Redis
     from sqlalchemy import Engine
 
 LONGEST_PAUSE_SECONDS = 15.0
 """Upper limit of the pause before a batch is tried again."""
+
+REDIS_TIMEOUT_SECONDS = 30.0
+"""Longest wait for Redis to hand over a batch."""
 
 
 @cache
@@ -36,8 +38,8 @@ def _engine() -> Engine:
 
 
 @cache
-def _redis() -> redis.Redis:
-    return redis.Redis.from_url(settings.load().redis(), socket_timeout=30.0, socket_connect_timeout=5.0)
+def _redis() -> Redis:
+    return broker.connect(settings.load().redis(), REDIS_TIMEOUT_SECONDS)
 
 
 @app.task(base=TrackEvent, name=keys.TRACK_EVENT, bind=True)
@@ -48,7 +50,7 @@ def track_event(self: Task[Any, Any], event: object) -> dict[str, int] | None:
     """
     from participation.ingest.flush import store
 
-    raw = message.encode(event)
+    raw = message.encode(event, (self.request.headers or {}).get("import_id"))
     batch_id = uuid5(NAMESPACE_OID, f"{self.request.id} {event!r}").hex
     counts = store(_engine(), batch_id, [raw])
     return asdict(counts) if counts else None

@@ -5,12 +5,12 @@ import sys
 import time
 from typing import Any
 
-import redis
 from celery import bootsteps
 from celery.signals import worker_init
 from kombu.exceptions import OperationalError
+from redis import Redis, RedisError
 
-from participation import keys, settings
+from participation import broker, keys, settings
 from participation.app import app
 from participation.errors import ConfigError, Unavailable
 from participation.ingest.claim import Limits, claim, overdue
@@ -71,7 +71,7 @@ class ClaimStep(bootsteps.StartStopStep):
             waiting=parent.controller.concurrency,
             open=self.settings.open_batches,
         )
-        self.redis: redis.Redis | None = None
+        self.redis: Redis | None = None
         self.timers: list[Any] = []
         self.complained_at = 0.0
 
@@ -80,11 +80,7 @@ class ClaimStep(bootsteps.StartStopStep):
         return keys.FLUSH in parent.app.amqp.queues.consume_from
 
     def start(self, parent: Any) -> None:
-        self.redis = redis.Redis.from_url(
-            self.settings.redis(),
-            socket_timeout=CLAIM_TIMEOUT_SECONDS,
-            socket_connect_timeout=CLAIM_TIMEOUT_SECONDS,
-        )
+        self.redis = broker.connect(self.settings.redis(), CLAIM_TIMEOUT_SECONDS)
         repeat = parent.timer.call_repeatedly
         self.timers = [
             repeat(self.settings.claim_interval_seconds, self._guarded, (self._claim,)),
@@ -100,11 +96,11 @@ class ClaimStep(bootsteps.StartStopStep):
 
     shutdown = stop
 
-    def _claim(self, client: redis.Redis) -> None:
+    def _claim(self, client: Redis) -> None:
         while (batch_id := claim(client, self.limits)) is not None:
             flush_batch.apply_async((batch_id,))
 
-    def _sweep(self, client: redis.Redis) -> None:
+    def _sweep(self, client: Redis) -> None:
         for batch_id in overdue(client, self.settings.sweep_after_seconds, self.limits.waiting):
             logger.warning("batch_overdue batch_id=%s", batch_id)
             flush_batch.apply_async((batch_id,))
@@ -113,7 +109,7 @@ class ClaimStep(bootsteps.StartStopStep):
         """Look at Redis. When it is away, say so now and then: whatever was missed is found by a later look."""
         try:
             look(self.redis)
-        except (redis.RedisError, OperationalError, OSError) as error:
+        except (RedisError, OperationalError, OSError) as error:
             if time.monotonic() - self.complained_at > COMPLAIN_SECONDS:
                 self.complained_at = time.monotonic()
                 logger.warning("claim_failed detail=%s", error)

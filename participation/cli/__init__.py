@@ -1,7 +1,8 @@
 """The command line: `participation --help`. Commands are thin; the work is done in the rooms they call."""
 
 import sys
-from typing import NoReturn
+from importlib import metadata
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -13,11 +14,23 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="participation",
-    help="Every participation event of a community stored exactly once, every local day turned into highlights.",
     add_completion=False,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback(context_settings={"help_option_names": ["-h", "--help"]})
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Every participation event of a community stored exactly once, every local day turned into highlights."""
+    if version:
+        typer.echo(metadata.version("participation"))
+        raise typer.Exit
+
+
 running.register(app)
 app.add_typer(imports.app, name="import", help="Bring in history from files.")
 app.add_typer(highlights.app, name="highlights", help="Compute and show local days.")

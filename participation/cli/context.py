@@ -1,13 +1,14 @@
 """What several commands need: the servers they talk to, and how they read dates."""
 
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import date, datetime
+from contextlib import contextmanager, suppress
+from datetime import date
 
 from redis import Redis
 from sqlalchemy import Engine
 
-from participation import settings
+from participation import broker, settings
 from participation.errors import ConfigError
 from participation.store.database import connect
 
@@ -28,17 +29,13 @@ def database() -> Iterator[Engine]:
 @contextmanager
 def queue() -> Iterator[Redis]:
     """Give a client of the configured Redis."""
-    with Redis.from_url(
-        settings.load().redis(),
-        socket_timeout=REDIS_TIMEOUT_SECONDS,
-        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-    ) as client:
+    with broker.connect(settings.load().redis(), REDIS_TIMEOUT_SECONDS) as client:
         yield client
 
 
 def parse_date(option: str, value: str) -> date:
     """Read a local date as YYYY-MM-DD."""
-    try:
-        return datetime.strptime(value, "%Y-%m-%d").date()  # noqa: DTZ007 - a local date has no zone
-    except ValueError:
-        raise ConfigError(f"{option}: {value!r} is no date: write it as YYYY-MM-DD, as in 2026-03-29") from None
+    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
+        with suppress(ValueError):
+            return date.fromisoformat(value)
+    raise ConfigError(f"{option}: {value!r} is no date: write it as YYYY-MM-DD, as in 2026-03-29")

@@ -3,9 +3,8 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from participation import event
 from participation.cli import context
 from participation.errors import ConfigError
 from participation.store import communities as stored_communities
@@ -31,6 +30,7 @@ def set_(
     """Set a community's time zone or name. Another zone makes all its days due to be computed again."""
     if timezone is None and name is None:
         raise ConfigError("nothing to set: give --timezone or --name")
+    event.check(community_id=community)
     with context.database() as engine, transaction(engine) as connection:
         changed = stored_communities.configure(connection, community, timezone, name)
     typer.echo(f"{community}: saved" + ("; all its days are due to be computed again" if changed else ""))
@@ -41,10 +41,11 @@ def list_() -> None:
     """List the communities, their zones, and how far they are computed."""
     with context.database() as engine, transaction(engine) as connection:
         rows = stored_communities.overview(connection)
-    table = Table("community", "name", "time zone", "days computed", "last day", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(row.community_id, row.name or "", row.timezone, str(row.days), str(row.last_date or ""))
-    Console().print(table)
+    titles = ("community", "name", "time zone", "days computed", "last day")
+    lines = [titles, *((r.community_id, r.name or "", r.timezone, str(r.days), str(r.last_date or "")) for r in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 @members.command("link", epilog="Example: participation members link ada discord:80351110224678912 irc:ada")
@@ -53,6 +54,8 @@ def link(
     accounts: Accounts,
 ) -> None:
     """Count several accounts as one person. The days on which they were seen become due."""
+    if not person.isprintable() or not person.strip():
+        raise ConfigError(f"{person!r} is no name of a person: write at least one letter or digit")
     with context.database() as engine, transaction(engine) as connection:
         changed = stored_members.link(connection, person, _accounts(accounts))
     typer.echo(f"{person}: {changed} account(s) linked, {len(accounts) - changed} were already")
@@ -67,8 +70,9 @@ def unlink(accounts: Accounts) -> None:
 
 
 def _accounts(texts: list[str]) -> list[Account]:
-    accounts = [Account(*text.split(":", 1)) for text in texts if all(text.partition(":"))]
-    if len(accounts) < len(texts):
-        wrong = next(text for text in texts if not all(text.partition(":")))
-        raise ConfigError(f"{wrong!r} is no account: write PLATFORM:ACCOUNT, as discord:123456789")
-    return accounts
+    for text in texts:
+        platform, colon, account_id = text.partition(":")
+        if not colon:
+            raise ConfigError(f"{text!r} is no account: write PLATFORM:ACCOUNT, as discord:123456789")
+        event.check(platform=platform, member_id=account_id)
+    return [Account(*text.split(":", 1)) for text in texts]

@@ -17,6 +17,8 @@ from participation import keys
 _CLAIM: Final = """#!lua flags=allow-oom
 local index, pointers, batch = KEYS[1], KEYS[2], KEYS[3]
 local id, size, waiting, open = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+-- Asked again because the answer was lost: what was claimed must not be written over.
+if redis.call('EXISTS', batch) == 1 then return redis.call('LLEN', batch) end
 if redis.call('LLEN', pointers) >= waiting or redis.call('ZCARD', index) >= open then return 0 end
 local claimed = 0
 for list = 4, #KEYS do
@@ -27,7 +29,11 @@ for list = 4, #KEYS do
     else
         while length > 0 and claimed < size do
             local slice = math.min(1000, length, size - claimed)
-            redis.call('RPUSH', batch, unpack(redis.call('LRANGE', KEYS[list], -slice, -1)))
+            local oldest = {}
+            for place, element in ipairs(redis.call('LRANGE', KEYS[list], -slice, -1)) do
+                oldest[slice - place + 1] = element
+            end
+            redis.call('LPUSH', batch, unpack(oldest))
             redis.call('LTRIM', KEYS[list], 0, -slice - 1)
             claimed, length = claimed + slice, length - slice
         end

@@ -39,7 +39,10 @@ def up(data_dir: Path, out: TextIO) -> int:
     Raises `ConfigError` or `Unavailable` when it cannot start; whatever was started has ended by then.
     """
     data_dir = data_dir.expanduser().absolute()
-    data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--data-dir {data_dir}: {error.strerror}: choose a folder that can be written to") from error
     with ExitStack() as stack:
         stack.enter_context(_hold(data_dir))
         supervisor = stack.enter_context(Supervisor(out))

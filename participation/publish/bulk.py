@@ -1,6 +1,7 @@
 """Sending many events at once: stock messages, hundreds to a round trip."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -8,16 +9,31 @@ from redis.exceptions import RedisError
 from participation import keys
 from participation.errors import Unavailable
 
+PROGRESS_SECONDS = 3600
+"""How long an import's note of its progress is kept after its last step."""
 
-def send(redis: Redis, messages: Sequence[bytes]) -> None:
-    """Put the messages into the events list, all of them or none; when this returns, Redis has acknowledged them.
 
-    Raises `Unavailable`: then it is unknown whether they were taken, and sending them again is safe.
+def send(redis: Redis, messages: Sequence[bytes], import_id: UUID, progress: str) -> None:
+    """Put the messages into the events list and note the import's progress, both or neither.
+
+    When this returns, Redis has acknowledged them. Raises `Unavailable`: then `progress` tells whether it took them.
     """
     try:
-        redis.lpush(keys.EVENTS, *messages)
+        with redis.pipeline(transaction=True) as pipe:
+            pipe.lpush(keys.EVENTS, *messages)
+            pipe.set(keys.import_progress(import_id), progress, ex=PROGRESS_SECONDS)
+            pipe.execute()
     except RedisError as error:
-        raise Unavailable(f"Redis did not acknowledge the events ({error}): sending them again is safe") from error
+        raise Unavailable(f"Redis did not acknowledge the events ({error})") from error
+
+
+def progress(redis: Redis, import_id: UUID) -> str | None:
+    """Return the progress that the import noted last. Raises `Unavailable`."""
+    try:
+        noted = redis.get(keys.import_progress(import_id))
+    except RedisError as error:
+        raise Unavailable(f"Redis: {error}") from error
+    return noted.decode() if isinstance(noted, bytes) else None
 
 
 def waiting(redis: Redis) -> int:

@@ -13,8 +13,11 @@ from participation.errors import ConfigError, Rejected, Unavailable
 TRANSIENT_CLASSES: Final = ("08", "40", "53", "57", "58")
 """SQLSTATE classes that pass by themselves: connection, rollback, resources, operator intervention, system."""
 
-TRANSIENT_CODES: Final = ("25006", "55P03", "23514")
-"""Single codes that do: read-only for a while, lock not available, a partition that is about to be made."""
+TRANSIENT_CODES: Final = ("25006", "55P03")
+"""Single codes that do: read-only for a while, lock not available."""
+
+NO_PARTITION: Final = "23514"
+"""The code of a violated check; without a constraint's name it says that a partition is missing, and is made next."""
 
 REJECTED_CLASSES: Final = ("22", "23", "54")
 """SQLSTATE classes that speak of the values of a row: data, constraint, limit exceeded."""
@@ -74,7 +77,7 @@ def translated() -> Iterator[None]:
         text = str(cause).strip().split("\n", 1)[0]
         if code is None:
             raise _without_code(cause, text) from error
-        if code.startswith(TRANSIENT_CLASSES) or code in TRANSIENT_CODES:
+        if code.startswith(TRANSIENT_CLASSES) or code in TRANSIENT_CODES or _no_partition(cause, code):
             raise Unavailable(f"PostgreSQL: {text}") from error
         if code.startswith(REJECTED_CLASSES):
             raise Rejected(f"{code}: {text}") from error
@@ -85,8 +88,14 @@ def translated() -> Iterator[None]:
 
 def _without_code(cause: object, text: str) -> Exception:
     """Judge an error that the driver raised by itself: it never had the connection, or lost it."""
+    if "invalid dsn" in text or "invalid connection option" in text:
+        return ConfigError(f"DATABASE_URL: {text}: correct it")
     if not isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError):
         return psycopg2.Error(text)
     if "authentication failed" in text or ("FATAL" in text and "does not exist" in text):
         return ConfigError(f"PostgreSQL refuses the connection ({text}): correct DATABASE_URL")
     return Unavailable(f"PostgreSQL: {text}: is it running, and is DATABASE_URL right?")
+
+
+def _no_partition(cause: object, code: str) -> bool:
+    return code == NO_PARTITION and isinstance(cause, psycopg2.Error) and cause.diag.constraint_name is None

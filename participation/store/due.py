@@ -33,9 +33,15 @@ WHERE highlight_date BETWEEN :first AND :last ORDER BY highlight_date
 """)
 
 # Every batch adds its marks instead of looking for them, so that no flush waits for another; here they become few.
+# A mark goes only if a later one stays: the lock keeps it from a computation that has not seen all that it marks.
 _COMPACT = text("""
-DELETE FROM due_days AS older USING due_days AS newer
-WHERE older.community_id = newer.community_id AND older.highlight_date = newer.highlight_date AND older.id < newer.id
+WITH kept AS (
+    SELECT id, community_id, highlight_date FROM due_days
+    WHERE id IN (SELECT max(id) FROM due_days GROUP BY community_id, highlight_date)
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM due_days AS older USING kept
+WHERE older.community_id = kept.community_id AND older.highlight_date = kept.highlight_date AND older.id < kept.id
 """)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from redis import Redis
@@ -64,6 +64,19 @@ def test_claim__empties_the_lists_of_every_priority(redis: Redis) -> None:
     assert batch_id is not None
     assert sorted(events_of(redis, keys.batch(batch_id))) == [str(n) for n in range(10)]
     assert not redis.exists(*keys.EVENT_LISTS)
+
+
+def test_claim__asked_again_because_the_answer_was_lost_keeps_what_it_claimed(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client repeats a script whose answer it did not get: events that came meanwhile do not replace the batch."""
+    monkeypatch.setattr("participation.ingest.claim.uuid4", lambda: UUID(int=1))
+    queue(redis, 1)
+    batch_id = claim(redis, LIMITS)
+    queue(redis, 2)
+    assert claim(redis, LIMITS) == batch_id
+    assert events_of(redis, keys.batch(str(batch_id))) == ["1"]
+    assert events_of(redis, keys.EVENTS) == ["2"]
 
 
 def test_claim__leaves_events_where_they_are_when_enough_batches_wait(redis: Redis) -> None:

@@ -104,7 +104,8 @@ def test_help__has_an_example(run: Run, words: list[str]) -> None:
     code, out, err = run(*words, "--help")
     assert (code, err) == (0, "")
     text = " ".join(out.split())
-    assert text.startswith(f"Usage: participation {' '.join(words)} ")
+    assert text.startswith("Usage: ")
+    assert f"participation {' '.join(words)} [OPTIONS]" in text
     assert f"participation {' '.join(words)}" in text.partition("Example: ")[2]
 
 
@@ -222,7 +223,6 @@ def test_status__names_a_redis_that_is_not_there(run: Run, nobody: int) -> None:
     assert "s3cret" not in said
 
 
-OPEN = pytest.mark.xfail(strict=True, reason="an option in a URL that there is not ends in a traceback")
 RIGHT = {"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x", "REDIS_URL": "redis://127.0.0.1:1/0"}
 
 
@@ -231,11 +231,11 @@ RIGHT = {"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x", "REDIS_URL": "redis:/
     [
         ("DATABASE_URL", "mysql://u:s3cret@h/x"),
         ("DATABASE_URL", "postgresql://u:s3cret@h:port/x"),
-        pytest.param("DATABASE_URL", "postgresql://u:s3cret@127.0.0.1:1/x?nonsense=1", marks=OPEN),
+        ("DATABASE_URL", "postgresql://u:s3cret@127.0.0.1:1/x?nonsense=1"),
         ("REDIS_URL", "http://:s3cret@h"),
         ("REDIS_URL", "redis://:s3cret@h:port/0"),
-        pytest.param("REDIS_URL", "redis://:s3cret@127.0.0.1:1/0?nonsense=1", marks=OPEN),
-        pytest.param("REDIS_URL", "redis://:s3cret@127.0.0.1:1/0?socket_timeout=soon", marks=OPEN),
+        ("REDIS_URL", "redis://:s3cret@127.0.0.1:1/0?nonsense=1"),
+        ("REDIS_URL", "redis://:s3cret@127.0.0.1:1/0?socket_timeout=soon"),
         ("PARTICIPATION_BATCH_SIZE", "many"),
         ("PARTICIPATION_PUBLISH_TIMEOUT_SECONDS", "0"),
     ],

@@ -245,6 +245,8 @@ def test_decode__refuses_an_unknown_field(name: str) -> None:
     [
         ("a\0b", "'a\\x00b'"),
         ("a\nb\x1b[2J", "'a\\nb\\x1b[2J'"),
+        ("x" * 80, "x" * 80),
+        ("x" * 81, f"'{'x' * 59}… (83 characters)"),
         ("x" * 10_000, f"'{'x' * 59}… (10002 characters)"),
         (7, "7"),
     ],
