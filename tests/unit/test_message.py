@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from celery import Celery
 from celery.worker.request import Request
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kombu import Connection
 from kombu.compression import compress
@@ -613,15 +613,18 @@ def test_decode__unpacks_lzmas_strongest_preset() -> None:
 
 # ---- anything at all ----
 
-JSON = st.recursive(
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A loaded machine is no failure."""
+
+ATOMS = (
     st.none()
     | st.booleans()
     | st.integers(-(2**63), 2**64 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
-    max_leaves=10,
+    | st.text(st.characters(exclude_categories=["Cs"]))
 )
+FLAT = ATOMS | st.lists(ATOMS, max_size=4) | st.dictionaries(st.text(max_size=5), ATOMS, max_size=4)
+JSON = FLAT | st.lists(FLAT, max_size=4) | st.dictionaries(st.text(max_size=5), FLAT, max_size=4)
 BODIES = st.one_of(
     JSON,
     JSON.map(lambda value: b64(json.dumps(value).encode())),
@@ -655,18 +658,21 @@ def _message_or_none(raw: bytes) -> Message | None:
         return None if error.code in POISON else pytest.fail(f"unknown code {error.code}")
 
 
+@PATIENT
 @given(st.binary() | st.text().map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_decode__refuses_any_bytes_that_are_no_message(raw: bytes) -> None:
     """Whatever bytes lie in the list, nothing but `InvalidEvent` comes out."""
     assert _message_or_none(raw) is None
 
 
+@PATIENT
 @given(JSON)
 def test_decode__refuses_any_json_that_is_no_message(value: object) -> None:
     """Whatever JSON lies in the list, nothing but `InvalidEvent` comes out."""
     assert _message_or_none(json.dumps(value).encode()) is None
 
 
+@PATIENT
 @given(ENVELOPES)
 def test_decode__answers_anything_that_looks_like_a_message(envelope: dict[str, Any]) -> None:
     """Whatever stands in a message's places, it is read or refused with a known code."""
@@ -674,6 +680,7 @@ def test_decode__answers_anything_that_looks_like_a_message(envelope: dict[str, 
     assert got is None or isinstance(got, Message)
 
 
+@PATIENT
 @given(JSON)
 def test_decode__keeps_any_argument(value: object) -> None:
     """Any JSON value that a client passes arrives as it was."""
