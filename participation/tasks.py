@@ -12,7 +12,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid5
 
-from participation import broker, keys, message, settings
+from kombu.utils import json
+
+from participation import broker, keys, settings
 from participation.app import app
 from participation.errors import Unavailable
 from participation.publish.task import TrackEvent
@@ -42,7 +44,7 @@ def _redis() -> Redis:
     return broker.connect(settings.load().redis(), REDIS_TIMEOUT_SECONDS)
 
 
-@app.task(base=TrackEvent, name=keys.TRACK_EVENT, bind=True)
+@app.task(base=TrackEvent, name=keys.TRACK_EVENT, bind=True, shared=False)
 def track_event(self: Task[Any, Any], event: object) -> dict[str, int] | None:
     """Store one event: what a stock worker that consumes the events queue does, slowly and rightly.
 
@@ -50,13 +52,15 @@ def track_event(self: Task[Any, Any], event: object) -> dict[str, int] | None:
     """
     from participation.ingest.flush import store
 
-    raw = message.encode(event, (self.request.headers or {}).get("import_id"))
+    # Written anew as it came, kombu's own types included, so that it is judged like every other message.
+    headers = {"task": keys.TRACK_EVENT, "import_id": (self.request.headers or {}).get("import_id")}
+    raw = json.dumps({"body": [[event], {}], "headers": headers}).encode()
     batch_id = uuid5(NAMESPACE_OID, f"{self.request.id} {event!r}").hex
     counts = store(_engine(), batch_id, [raw])
     return asdict(counts) if counts else None
 
 
-@app.task(name=keys.FLUSH_BATCH, bind=True, max_retries=None)
+@app.task(name=keys.FLUSH_BATCH, bind=True, max_retries=None, shared=False)
 def flush_batch(self: Task[Any, Any], batch_id: str) -> dict[str, int] | None:
     """Store a claimed batch; return what became of its events, or None if it was done before."""
     from participation.ingest.flush import flush
@@ -68,7 +72,7 @@ def flush_batch(self: Task[Any, Any], batch_id: str) -> dict[str, int] | None:
     return asdict(counts) if counts else None
 
 
-@app.task(name="participation.compute_due_days")
+@app.task(name="participation.compute_due_days", shared=False)
 def compute_due_days() -> int:
     """Ask for the computation of every local day that has closed and changed; return how many there are."""
     from participation.store import due
@@ -85,7 +89,7 @@ def compute_due_days() -> int:
     return len(days)
 
 
-@app.task(name="participation.compute_highlights", autoretry_for=(Unavailable,), retry_backoff=True)
+@app.task(name="participation.compute_highlights", autoretry_for=(Unavailable,), retry_backoff=True, shared=False)
 def compute_highlights(community_id: str, highlight_date: str) -> bool:
     """Compute one local day (as "2026-03-29") of a community; return False if the community is unknown."""
     from participation.store.database import transaction
@@ -95,7 +99,7 @@ def compute_highlights(community_id: str, highlight_date: str) -> bool:
         return compute_day(connection, community_id, date.fromisoformat(highlight_date))
 
 
-@app.task(name="participation.maintain")
+@app.task(name="participation.maintain", shared=False)
 def maintain() -> list[str]:
     """Make the partitions ahead and forget old batches; return the partitions made."""
     from participation.store import ledger, partitions

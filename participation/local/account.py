@@ -20,6 +20,9 @@ from participation.errors import ConfigError
 ACCOUNTS = ("postgres", "nobody")
 PROGRAMS = Path("pginstall", "bin")
 ELSEWHERE = Path("/var/lib/participation")
+
+MACHINES_TEMP = Path("/tmp")  # noqa: S108 - what is made in it has a name of its own and is private
+"""The temp directory that every account can reach, where ours may be private."""
 LINK = "elsewhere"
 """Link in a folder that the account cannot reach, to the place that holds the files instead."""
 
@@ -137,9 +140,9 @@ def _copy(wheel: Path, copy: Path, account: Account) -> None:
 
 
 def _elsewhere(folder: Path, account: Account) -> Path:
-    temp = Path(tempfile.gettempdir())
-    if _is_temporary(folder) and account.can_reach(temp):
-        return Path(tempfile.mkdtemp(prefix="participation-", dir=temp))
+    if _is_temporary(folder):
+        for temp in filter(account.can_reach, _temporary()):
+            return Path(tempfile.mkdtemp(prefix="participation-", dir=temp))
     other = ELSEWHERE / hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
     if other.exists() and any(other.iterdir()):
         raise ConfigError(
@@ -173,4 +176,9 @@ def _move(source: Path, target: Path, files: tuple[str, ...]) -> None:
 
 
 def _is_temporary(path: Path) -> bool:
-    return path.resolve().is_relative_to(Path(tempfile.gettempdir()).resolve())
+    return any(path.resolve().is_relative_to(temp) for temp in _temporary())
+
+
+def _temporary() -> list[Path]:
+    """Return the temp directory, and the machine's own, which everybody can reach when ours is private."""
+    return [Path(tempfile.gettempdir()).resolve(), MACHINES_TEMP.resolve()]

@@ -232,6 +232,7 @@ class TestPostgresAsRoot:
             open_folder.chmod(0o711)
             monkeypatch.setattr(account, "ELSEWHERE", open_folder / "lib")
             monkeypatch.setattr(tempfile, "tempdir", str(open_folder / "tmp"))
+            monkeypatch.setattr(account, "MACHINES_TEMP", open_folder / "tmp")
             for _ in range(2):
                 with Postgres(tmp_path) as server:
                     ask(server, "CREATE TABLE IF NOT EXISTS kept (number int)")

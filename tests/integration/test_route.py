@@ -172,12 +172,14 @@ def test_track_event__body_in_a_stock_worker_is_slow_and_right(redis: Redis, eng
     with running(tmp_path / "worker.log", "-Q", keys.EVENTS):
         track_event.delay(event())
         track_event.delay(event())
-        bare.send_task(keys.TRACK_EVENT, [event(platform="NO")], queue=keys.EVENTS)
+        bare.send_task(keys.TRACK_EVENT, [event(object_id="1", event_id=UUID(int=7))], queue=keys.EVENTS)
+        for poison in (event(platform="NO"), event(metadata={"n": 2**70}), event(metadata={"n": float("nan")})):
+            bare.send_task(keys.TRACK_EVENT, [poison], queue=keys.EVENTS)
         bare.close()
-        eventually(lambda: at_rest(redis, engine, 3))
-    assert len(stored(engine)) == 1
+        eventually(lambda: at_rest(redis, engine, 6))
+    assert len(stored(engine)) == 2
     with engine.connect() as connection:
-        assert [row.reason for row in connection.execute(DEAD)] == ["invalid_event"]
+        assert [row.reason for row in connection.execute(DEAD)] == ["invalid_event", "invalid_event", "not_json"]
 
 
 def test_worker__picks_up_a_batch_whose_pointer_was_lost(
