@@ -22,6 +22,9 @@ broker_connection_retry_on_startup = True
 broker_transport_options = {
     # One list a queue: what the claim and everybody else looks at.
     "priority_steps": [0],
+    # What a worker has in hand is not written down in Redis: a lost pointer is published again (`ingest.claim.sweep`),
+    # a day that was not computed is still due. So a worker also goes on while Redis is too full for that writing.
+    "ack_emulation": False,
     # By default a Redis that accepts connections and never answers is waited for without limit.
     "socket_timeout": _settings.publish_timeout_seconds,
     "socket_connect_timeout": _settings.publish_timeout_seconds,

@@ -1,4 +1,4 @@
-"""The envelope: the Celery message, as it lies in the Redis list, that carries one event.
+"""The envelope: the Celery message, as it lies in a Redis list, that carries one event or points to a batch.
 
 `encode` writes the message that a stock Celery client would write; `decode` reads what stock clients in any
 language write: protocol 2 and 1, every `body_encoding`, compressed or not, with the optional keys or without.
@@ -20,7 +20,7 @@ import orjson
 
 from participation.errors import InvalidEvent
 from participation.event import short
-from participation.keys import EVENTS, TRACK_EVENT
+from participation.keys import EVENTS, FLUSH, FLUSH_BATCH, TRACK_EVENT
 
 UNPACKED_BYTES: Final = 1_048_576
 """Most bytes to which a compressed body may unpack. An event is below 16 KiB."""
@@ -48,15 +48,28 @@ def headers(import_id: object = None) -> dict[str, Any]:
 
 def encode(event: object, import_id: object = None) -> bytes:
     """Write the message (protocol 2) for an event that `participation.event.encode` has written."""
+    return task(TRACK_EVENT, EVENTS, event, "(…)", headers(import_id))
+
+
+def pointer(batch_id: str) -> bytes:
+    """Write the message (protocol 2) of the task that stores a claimed batch."""
+    return task(FLUSH_BATCH, FLUSH, batch_id, f"('{batch_id}',)", {})
+
+
+def task(name: str, queue: str, argument: object, shown: str, more: Mapping[str, Any]) -> bytes:
+    """Write what a stock client writes into a queue's list for a task with one argument.
+
+    shown: how Flower and logs show the arguments. more: headers beside Celery's own.
+    """
     task_id = str(uuid4())
-    body = orjson.dumps([[event], {}, EMBED])
+    body = orjson.dumps([[argument], {}, EMBED])
     message = {
         "body": binascii.b2a_base64(body, newline=False).decode("ascii"),
         "content-encoding": "utf-8",
         "content-type": "application/json",
         "headers": {
             "lang": "py",
-            "task": TRACK_EVENT,
+            "task": name,
             "id": task_id,
             "root_id": task_id,
             "parent_id": None,
@@ -65,16 +78,16 @@ def encode(event: object, import_id: object = None) -> bytes:
             "expires": None,
             "retries": 0,
             "timelimit": [None, None],
-            "argsrepr": "(…)",
+            "argsrepr": shown,
             "kwargsrepr": "{}",
             "ignore_result": True,
-            **headers(import_id),
+            **more,
         },
         "properties": {
             "correlation_id": task_id,
             "reply_to": None,
             "delivery_mode": 2,
-            "delivery_info": {"exchange": "", "routing_key": EVENTS},
+            "delivery_info": {"exchange": "", "routing_key": queue},
             "priority": 0,
             "body_encoding": "base64",
             "delivery_tag": task_id,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from participation import keys, message
 from participation.errors import InvalidEvent, Unavailable
+from participation.ingest.claim import open_batches
 from participation.publish import bulk
 from participation.store import ledger
 from participation.store.database import transaction
@@ -38,7 +39,7 @@ def read(redis: Redis, engine: Engine) -> Status:
     """Ask both servers. Raises `Unavailable` or `ConfigError` when one of them cannot answer."""
     queue_length = bulk.waiting(redis)
     try:
-        batches = [name.decode() for name in cast("list[bytes]", redis.zrange(keys.BATCHES, 0, -1))]
+        batches = open_batches(redis)
         oldest = _oldest_sent_at(redis, [*keys.EVENT_LISTS, *map(keys.batch, batches)])
     except RedisError as error:
         raise Unavailable(f"Redis: {error}") from error

@@ -3,20 +3,20 @@
 import logging
 import sys
 import time
-from typing import Any
+from typing import Any, cast
 
 from celery import bootsteps
 from celery.signals import worker_init
-from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
+from sqlalchemy import Engine
 
 from participation import broker, keys, settings
 from participation.app import app
 from participation.errors import ConfigError, Unavailable
-from participation.ingest.claim import Limits, claim, overdue
+from participation.ingest.claim import Limits, claim, open_batches, sweep
+from participation.ingest.flush import flush
 from participation.store import migrate
 from participation.store.database import connect
-from participation.tasks import flush_batch
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,9 @@ CLAIM_TIMEOUT_SECONDS = 2.0
 
 SWEEP_SECONDS = 5.0
 """How often a worker looks for batches whose pointer was lost."""
+
+FULL = 0.9
+"""Share of Redis' memory limit from which on a worker that starts makes room first."""
 
 COMPLAIN_SECONDS = 10.0
 """Least time between two log lines about the same trouble."""
@@ -42,24 +45,41 @@ def prepare(sender: Any, **_: object) -> None:
     # Workers need not know of each other: what they share stands in Redis and PostgreSQL.
     sender.options.update(without_gossip=True, without_mingle=True)
     try:
-        _check_schema()
+        _check_and_make_room()
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - Celery's logging is not set up yet
         sys.exit(2)
-    except Unavailable as error:
-        logger.warning("database_unavailable detail=%s", error)
+    except (Unavailable, RedisError) as error:
+        logger.warning("server_unavailable detail=%s", error)
 
 
-def _check_schema() -> None:
-    engine = connect(settings.load().database())
+def _check_and_make_room() -> None:
+    configured = settings.load()
+    engine = connect(configured.database())
     try:
-        migrate.check(engine)
+        with broker.connect(configured.redis(), CLAIM_TIMEOUT_SECONDS) as client:
+            migrate.check(engine)
+            _make_room(client, engine, configured.batch_size)
     finally:
         engine.dispose()
 
 
+def _make_room(client: Redis, engine: Engine, size: int) -> None:
+    """While Redis is full Celery cannot start, for it writes at its start: first store what lies there."""
+    limits = Limits(size=size, waiting=sys.maxsize, open=sys.maxsize)
+    for batch_id in open_batches(client) if _is_full(client) else []:
+        flush(client, engine, batch_id)
+    while _is_full(client) and (claimed := claim(client, limits)) is not None:
+        flush(client, engine, claimed)
+
+
+def _is_full(client: Redis) -> bool:
+    memory = cast("dict[str, int]", client.info("memory"))
+    return 0 < memory["maxmemory"] * FULL <= memory["used_memory"]
+
+
 class ClaimStep(bootsteps.StartStopStep):
-    """Consumer step: on every tick of the timer, move what waits into batches and publish their pointers."""
+    """Consumer step: on every tick of the timer, move what waits into batches."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -97,19 +117,18 @@ class ClaimStep(bootsteps.StartStopStep):
     shutdown = stop
 
     def _claim(self, client: Redis) -> None:
-        while (batch_id := claim(client, self.limits)) is not None:
-            flush_batch.apply_async((batch_id,))
+        while claim(client, self.limits) is not None:
+            pass
 
     def _sweep(self, client: Redis) -> None:
-        for batch_id in overdue(client, self.settings.sweep_after_seconds, self.limits.waiting):
+        for batch_id in sweep(client, self.settings.sweep_after_seconds, self.limits.waiting):
             logger.warning("batch_overdue batch_id=%s", batch_id)
-            flush_batch.apply_async((batch_id,))
 
     def _guarded(self, look: Any) -> None:
         """Look at Redis. When it is away, say so now and then: whatever was missed is found by a later look."""
         try:
             look(self.redis)
-        except (RedisError, OperationalError, OSError) as error:
+        except RedisError as error:
             if time.monotonic() - self.complained_at > COMPLAIN_SECONDS:
                 self.complained_at = time.monotonic()
                 logger.warning("claim_failed detail=%s", error)

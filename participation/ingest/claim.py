@@ -1,16 +1,16 @@
 """② Claim: move events, atomically, from the events list into a batch of their own, and keep an eye on it.
 
-The batch's id goes into the index of open batches in the same step. Whatever happens to the pointer task that is
-published next, `overdue` finds the batch again, so nothing rests on a message broker's memory.
+In the same step the batch's id goes into the index of open batches, and the task that points to it into its queue.
+Whatever happens to the pointer, `sweep` finds the batch again, so nothing rests on a message broker's memory.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 from uuid import uuid4
 
 from redis import Redis
 
-from participation import keys
+from participation import keys, message
 
 # allow-oom: a Redis that is full must still be drained. Scripts do not roll back, so each slice is written before it
 # is cut off, and none is longer than what `unpack` can take.
@@ -39,7 +39,10 @@ for list = 4, #KEYS do
         end
     end
 end
-if claimed > 0 then redis.call('ZADD', index, redis.call('TIME')[1], id) end
+if claimed > 0 then
+    redis.call('ZADD', index, redis.call('TIME')[1], id)
+    redis.call('LPUSH', pointers, ARGV[5])
+end
 return claimed
 """
 
@@ -48,6 +51,10 @@ local now = tonumber(redis.call('TIME')[1])
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[1]), 'LIMIT', 0, ARGV[2])
 for _, id in ipairs(ids) do redis.call('ZADD', KEYS[1], now, id) end
 return ids
+"""
+
+_PUBLISH: Final = """#!lua flags=allow-oom
+return redis.call('LPUSH', KEYS[1], ARGV[1])
 """
 
 
@@ -65,14 +72,26 @@ class Limits:
 
 
 def claim(redis: Redis, limits: Limits) -> str | None:
-    """Move up to `limits.size` events into a new batch; return its id, or None when there is nothing to claim."""
+    """Move up to `limits.size` events into a new batch and publish its pointer; return its id.
+
+    Returns None when there is nothing to claim, or enough is claimed.
+    """
     batch_id = uuid4().hex
     names = [keys.BATCHES, keys.FLUSH, keys.batch(batch_id), *keys.EVENT_LISTS]
-    claimed = redis.eval(_CLAIM, len(names), *names, batch_id, limits.size, limits.waiting, limits.open)
+    bounds = [limits.size, limits.waiting, limits.open]
+    claimed = redis.eval(_CLAIM, len(names), *names, batch_id, *bounds, message.pointer(batch_id))
     return batch_id if claimed else None
 
 
-def overdue(redis: Redis, after_seconds: float, most: int) -> list[str]:
-    """Return open batches whose pointer was published so long ago that it may be lost, and count from now again."""
+def sweep(redis: Redis, after_seconds: float, most: int) -> list[str]:
+    """Publish anew the pointers of open batches whose last one is so old that it may be lost; return their ids."""
     ids = redis.eval(_OVERDUE, 1, keys.BATCHES, after_seconds, most)
-    return [batch_id.decode() for batch_id in ids]
+    overdue = [batch_id.decode() for batch_id in cast("list[bytes]", ids)]
+    for batch_id in overdue:
+        redis.eval(_PUBLISH, 1, keys.FLUSH, message.pointer(batch_id))
+    return overdue
+
+
+def open_batches(redis: Redis) -> list[str]:
+    """Return the ids of the batches that are claimed and not committed yet, the oldest pointer first."""
+    return [batch_id.decode() for batch_id in cast("list[bytes]", redis.zrange(keys.BATCHES, 0, -1))]

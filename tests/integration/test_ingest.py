@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from participation import keys, message
 from participation.errors import ConfigError, Unavailable
-from participation.ingest.claim import Limits, claim, overdue
+from participation.ingest.claim import Limits, claim, sweep
 from participation.ingest.flush import flush, store
 from participation.store import due, partitions
 from participation.store.database import connect, transaction
@@ -101,14 +101,20 @@ def test_claim__goes_on_while_redis_is_full(redis: Redis) -> None:
         redis.config_set("maxmemory", 0)
 
 
-def test_overdue__returns_each_old_batch_once_a_period(redis: Redis) -> None:
-    """A batch whose pointer is old is handed out again, and then not before it is old once more."""
+def test_sweep__publishes_the_pointer_of_each_old_batch_once_a_period(redis: Redis) -> None:
+    """A batch whose pointer is old gets another, and then not before that is old, too; also while Redis is full."""
     queue(redis, 1)
     batch_id = claim(redis, LIMITS)
-    assert overdue(redis, 60, 10) == []
+    assert redis.llen(keys.FLUSH) == 1
+    assert sweep(redis, 60, 10) == []
     redis.zadd(keys.BATCHES, {str(batch_id): 1.0})
-    assert overdue(redis, 60, 10) == [batch_id]
-    assert overdue(redis, 60, 10) == []
+    redis.config_set("maxmemory", 1)
+    try:
+        assert sweep(redis, 60, 10) == [batch_id]
+        assert sweep(redis, 60, 10) == []
+    finally:
+        redis.config_set("maxmemory", 0)
+    assert redis.llen(keys.FLUSH) == 2
 
 
 def test_flush__batch_leaves_redis_when_it_is_stored(redis: Redis, engine: Engine) -> None:
@@ -116,7 +122,7 @@ def test_flush__batch_leaves_redis_when_it_is_stored(redis: Redis, engine: Engin
     queue(redis, 1, 2)
     batch_id = str(claim(redis, LIMITS))
     assert flush(redis, engine, batch_id) == Counts(2, 2, 0, 0)
-    assert redis.keys("*") == []
+    assert redis.keys("*") == [keys.FLUSH.encode()]
 
 
 def test_flush__replayed_batch_stores_nothing(redis: Redis, engine: Engine) -> None:
@@ -127,7 +133,7 @@ def test_flush__replayed_batch_stores_nothing(redis: Redis, engine: Engine) -> N
     elements = redis.lrange(keys.batch(batch_id), 0, -1)
     assert store(engine, batch_id, elements) == Counts(2, 1, 0, 1)  # type: ignore[arg-type]
     assert flush(redis, engine, batch_id) is None
-    assert redis.keys("*") == []
+    assert redis.keys("*") == [keys.FLUSH.encode()]
     with engine.connect() as connection:
         counts = connection.execute(
             text("SELECT (SELECT count(*) FROM participation_events), (SELECT count(*) FROM dead_letters)")

@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine, text
 
-from participation import Event, EventType, InvalidEvent, keys, message, track_event
+from participation import Event, EventType, InvalidEvent, Unavailable, keys, message, track_event
 from participation.event import decode, event_id
 from participation.store.database import connect
 from participation.tasks import maintain
@@ -209,6 +209,35 @@ def test_worker__tries_again_until_postgresql_is_back(
             connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
         eventually(lambda: at_rest(redis, engine, 1))
     assert len(stored(engine)) == 1
+
+
+def test_worker__drains_a_full_redis(
+    redis: Redis, engine: Engine, administrator: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Redis that refuses every write is drained, by a worker that runs and by one that starts; `delay` says no."""
+    monkeypatch.setenv("PARTICIPATION_SWEEP_AFTER_SECONDS", "1")
+    monkeypatch.setenv("PARTICIPATION_BATCH_SIZE", "500")
+    log = tmp_path / "worker.log"
+    allow = f"ALTER DATABASE {engine.url.database} ALLOW_CONNECTIONS"
+    try:
+        with running(log) as process, administrator.connect() as connection:
+            connection.execute(text(f"{allow} false"))
+            redis.lpush(keys.EVENTS, *[message.encode(event(object_id=str(n))) for n in range(2_000)])
+            eventually(lambda: b"retry" in log.read_bytes().lower())
+            redis.config_set("maxmemory", 1)
+            with pytest.raises(Unavailable, match="maxmemory"):
+                track_event.delay(event())
+            connection.execute(text(f"{allow} true"))
+            eventually(lambda: at_rest(redis, engine, 2_000))
+            assert process.poll() is None
+        redis.config_set("maxmemory", 0)
+        redis.lpush(keys.EVENTS, *[message.encode(event(object_id=str(n))) for n in range(2_000, 8_000)])
+        redis.config_set("maxmemory", 7_000_000)
+        with running(log):
+            eventually(lambda: at_rest(redis, engine, 8_000))
+    finally:
+        redis.config_set("maxmemory", 0)
+    assert len(stored(engine)) == 8_000
 
 
 def test_beat__has_due_days_computed(
