@@ -20,7 +20,7 @@ from participation import imports
 from participation.errors import Unavailable
 from participation.highlights import digest, render
 from participation.imports import Import
-from participation.local import simulation
+from participation.local import cast, simulation
 from participation.local.postgres import Postgres
 from participation.local.process import kill, spawn, wait_until
 from participation.local.valkey import Valkey
@@ -102,7 +102,7 @@ def _progress(console: Console) -> Progress:
 def _arrange(engine: Engine) -> None:
     with transaction(engine) as connection:
         communities.configure(connection, simulation.COMMUNITY_ID, simulation.TIMEZONE, simulation.NAME)
-        for person in simulation.people():
+        for person in cast.people():
             accounts = [Account(account.platform, account.account_id) for account in person.accounts]
             members.link(connection, person.person_id, accounts)
 

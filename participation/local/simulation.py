@@ -1,8 +1,7 @@
-"""The simulated community of `participation demo`: the people of Harbour, and what they do in some weeks.
+"""The simulated community of `participation demo`: what the people of Harbour do in some weeks.
 
-`simulate` gives events in the fixed format, in the order in which bots would send them, with all that real
-bots send: repeats, late events, missed leaves, times with different offsets. The same seed gives the same.
-`people`, `links`, `names` and `CHANNELS` say who and what the ids stand for. No I/O, no clock.
+`simulate` gives events in the fixed format, in the order in which bots would send them, with all that real bots send:
+repeats, late events, missed leaves, times with different offsets. The same seed gives the same. No I/O, no clock.
 """
 
 from bisect import bisect
@@ -10,11 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
-from itertools import accumulate, chain, product
+from itertools import accumulate, chain
 from operator import itemgetter
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from zoneinfo import ZoneInfo
+
+from participation.local.cast import BERLIN, MACHINES, NEW_YORK, SNOWFLAKES_BEGIN, Account, Person, people, snowflake
 
 COMMUNITY_ID: Final = "harbour"
 NAME: Final = "Harbour"
@@ -29,33 +30,8 @@ TEXT_CHANNELS: Final = {
 
 VOICE_CHANNELS: Final = ("1041873543090540644", "1041873610702995567")
 
-CHANNELS: Final = {
-    ("discord", "1041873320117125120"): "#quay",
-    ("discord", "1041873391885897829"): "#workshop",
-    ("discord", "1041873467702120488"): "#pictures",
-    ("discord", "1041873543090540644"): "Lighthouse",
-    ("discord", "1041873610702995567"): "Engine Room",
-    ("telegram", "-1001620331948"): "Harbour Chat",
-    ("telegram", "-1001705516632"): "Harbour News",
-    ("irc", "#harbour"): "#harbour",
-    ("irc", "#harbour-dev"): "#harbour-dev",
-}
-"""What the platform shows for each (platform, channel)."""
-
-_BERLIN: Final = ZoneInfo(TIMEZONE)
-_NEW_YORK: Final = ZoneInfo("America/New_York")
-_WRITTEN_IN: Final[dict[str, tzinfo]] = {"discord": UTC, "telegram": _BERLIN, "irc": _NEW_YORK}
+_WRITTEN_IN: Final[dict[str, tzinfo]] = {"discord": UTC, "telegram": BERLIN, "irc": NEW_YORK}
 """The zone in which each platform's bot writes its times."""
-
-_FIRST_NAMES: Final = (  # noqa: SIM905 - a list would take a line for each name
-    "Ada Anton Bela Carla Chen Dario Edith Emil Fatima Finn Greta Hugo Ines Jonas Kaya Lars Lena Luis Maja "
-    "Mira Nadia Nils Olga Omar Paula Priya Quinn Rosa Samir Selma Tariq Tilda Uwe Vera Wanda Yusuf"
-).split()
-_LAST_NAMES: Final = (  # noqa: SIM905
-    "Abel Arndt Bauer Becker Castro Cohen Dietz Engel Falk Fischer Garcia Haas Hansen Ibrahim Jensen Keller "
-    "Kim Kruse Lange Lopez Lund Moreno Neumann Okafor Peters Quist Ritter Sato Silva Stone Thoma Ueda Vogel "
-    "Weber Wolf Zhou"
-).split()
 
 _EMOJIS: Final = ("👍", "❤️", "😂", "🎉", "👀", "⚓")
 _EMOJI_WEIGHTS: Final = tuple(accumulate((10, 6, 5, 3, 3, 1)))
@@ -72,7 +48,6 @@ _WEEKEND_FACTOR: Final = 1.3
 _BEST_DAY_FACTOR: Final = 3.5
 _REACTIONS_PER_MESSAGE: Final = 0.85
 
-_IN_NEW_YORK: Final = 0.35
 _IN_VOICE: Final = 0.4
 _TAKEN_BACK: Final = 0.07
 _GIVEN_AGAIN: Final = 0.4
@@ -82,81 +57,10 @@ _LEFT_UNSEEN: Final = 0.05
 _SENT_TWICE: Final = 0.01
 _SENT_LATE: Final = 0.003
 
-_SNOWFLAKES_BEGIN: Final = datetime(2015, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
 _SNAPSHOT_SECONDS: Final = 15 * 60
-_ALWAYS: Final = 10_000
 
 Happening = dict[str, Any]
 """An event whose `occurred_at` is still a datetime."""
-
-
-class Account(NamedTuple):
-    """Somebody on one platform."""
-
-    platform: str
-    account_id: str
-    actor_kind: str = "user"
-
-
-_MACHINES: Final = (
-    Account("discord", "1042010077316366387", "bot"),
-    Account("discord", "1042011206515335278", "webhook"),
-    Account("telegram", "1087968824", "anonymous"),
-    Account("irc", "harbourmaster", "bot"),
-)
-"""They talk as well, but nobody counts them."""
-
-
-@dataclass(frozen=True)
-class Person:
-    """A member of the community.
-
-    messages: mean number on an ordinary day on which the person is around.
-    around: chance of being around on an ordinary day.
-    away: the days, counted from the best day, on which the person is not (yet, or any more) there.
-    """
-
-    name: str
-    zone: ZoneInfo
-    accounts: tuple[Account, ...]
-    messages: float
-    around: float
-    away: range
-
-    @property
-    def person_id(self) -> str:
-        return self.name.lower().replace(" ", "-")
-
-    @property
-    def arrives(self) -> int | None:
-        """The day, counted from the best day, on which a newcomer joins."""
-        return self.away.stop if self.away.start == -_ALWAYS else None
-
-    def is_around(self, rng: Random, number: int) -> bool:
-        """Say whether the person takes part on a day; on the best day everybody does who is there."""
-        return number not in self.away and (number == 0 or rng.random() < self.around)
-
-
-def people(seed: int = 7, members: int = 120) -> tuple[Person, ...]:
-    """Make up the people, at most 1,296: every eighth talks a lot, every sixteenth on three platforms."""
-    rng = Random(seed)  # noqa: S311 - a play, not a secret
-    everyone = rng.sample([" ".join(name) for name in product(_FIRST_NAMES, _LAST_NAMES)], members)
-    return tuple(_person(rng, number, name) for number, name in enumerate(everyone))
-
-
-def links(cast: Iterable[Person]) -> dict[str, tuple[tuple[str, str], ...]]:
-    """Give the accounts, as (platform, account id), of each person who has several, by person id."""
-    return {
-        person.person_id: tuple((account.platform, account.account_id) for account in person.accounts)
-        for person in cast
-        if len(person.accounts) > 1
-    }
-
-
-def names(cast: Iterable[Person]) -> dict[tuple[str, str], str]:
-    """Give the name that a platform shows for each account."""
-    return {(account.platform, account.account_id): person.name for person in cast for account in person.accounts}
 
 
 def best_day(days: int, ends: date) -> date:
@@ -175,54 +79,8 @@ def simulate(seed: int = 7, days: int = 21, members: int = 120, *, ends: date) -
     festival = best_day(days, ends)
     dates = (ends - timedelta(days=n) for n in reversed(range(days)))
     played = (_Day(rng, day, (day - festival).days, cast).happenings() for day in dates)
-    end = _midnight(_BERLIN, ends + timedelta(days=1))
+    end = _midnight(BERLIN, ends + timedelta(days=1))
     return _sent(rng, (event for event in chain.from_iterable(played) if event["occurred_at"] < end))
-
-
-def _person(rng: Random, number: int, name: str) -> Person:
-    lively = number % 8 == 0
-    away = _away(number)
-    return Person(
-        name=name,
-        zone=_NEW_YORK if rng.random() < _IN_NEW_YORK else _BERLIN,
-        accounts=_accounts(rng, number, name),
-        messages=rng.uniform(45, 105) if lively else rng.uniform(2, 17),
-        around=0.95 if lively or away else rng.uniform(0.3, 0.8),
-        away=away,
-    )
-
-
-def _away(number: int) -> range:
-    """Let some arrive in the days before the best day, some come back on it, some go silent a week before."""
-    match number % 24:
-        case 5:
-            return range(-_ALWAYS, -(number % 5))
-        case 11:
-            return range(-13, 0)
-        case 17:
-            return range(-6, _ALWAYS)
-        case _:
-            return range(0)
-
-
-def _accounts(rng: Random, number: int, name: str) -> tuple[Account, ...]:
-    platforms = rng.choices(("discord", "telegram", "irc"), (60, 28, 12))
-    if number % 16 == 0:
-        platforms = ["discord", "telegram", "irc"]
-    return tuple(Account(platform, _account_id(rng, platform, name)) for platform in platforms)
-
-
-def _account_id(rng: Random, platform: str, name: str) -> str:
-    if platform == "discord":
-        return _snowflake(rng, _SNOWFLAKES_BEGIN + timedelta(days=rng.uniform(300, 2_700)))
-    if platform == "telegram":
-        return str(rng.randrange(100_000_000, 6_000_000_000))
-    return name.lower().replace(" ", "_")
-
-
-def _snowflake(rng: Random, at: datetime) -> str:
-    """Make an id as Discord does: the milliseconds since 2015, then 22 bits."""
-    return str((at - _SNOWFLAKES_BEGIN) // _MILLISECOND << 22 | rng.getrandbits(22))
 
 
 @lru_cache(maxsize=256)
@@ -276,9 +134,9 @@ class _Day:
         for person in self.around:
             for at in self.moments(person, person.messages):
                 yield self.message(at, self.rng.choice(person.accounts))
-        for machine in _MACHINES:
+        for machine in MACHINES:
             for _ in range(self.rng.randrange(5, 30)):
-                yield self.message(self.at_hour(_BERLIN, *self.hours(1)), machine)
+                yield self.message(self.at_hour(BERLIN, *self.hours(1)), machine)
 
     def message(self, at: datetime, account: Account) -> Happening:
         channels = TEXT_CHANNELS[account.platform]
@@ -288,9 +146,9 @@ class _Day:
 
     def message_id(self, platform: str, at: datetime, number: int) -> str:
         if platform == "discord":
-            return _snowflake(self.rng, at)
+            return snowflake(self.rng, at)
         if platform == "telegram":
-            return str((self.day - _SNOWFLAKES_BEGIN.date()).days * 10_000 + number)
+            return str((self.day - SNOWFLAKES_BEGIN.date()).days * 10_000 + number)
         return f"{self.rng.getrandbits(88):022x}"
 
     def reactions(self, platform: str, said: Iterable[Happening]) -> Iterator[Happening]:
@@ -346,8 +204,8 @@ class _Day:
                 at = self.at_hour(person.zone, 0)
                 yield from (_happening("MEMBER_JOINED", at, account, None) for account in person.accounts)
         for _ in range(self.rng.randrange(4)):
-            at = self.at_hour(_BERLIN, *self.hours(1))
-            passer_by = Account("discord", _snowflake(self.rng, at - timedelta(days=1)))
+            at = self.at_hour(BERLIN, *self.hours(1))
+            passer_by = Account("discord", snowflake(self.rng, at - timedelta(days=1)))
             yield _happening("MEMBER_JOINED", at, passer_by, None)
             yield _happening("MEMBER_LEFT", at + timedelta(minutes=7), passer_by, None)
 
@@ -391,7 +249,7 @@ def _sent(rng: Random, happenings: Iterable[Happening]) -> Iterator[dict[str, An
         queue.append((at + late, _written(happening)))
         if rng.random() < _SENT_TWICE:
             # A second bot saw it as well, or a try that timed out had arrived after all.
-            again = happening | {"occurred_at": _rfc_3339(at, rng.choice((UTC, _BERLIN)))}
+            again = happening | {"occurred_at": _rfc_3339(at, rng.choice((UTC, BERLIN)))}
             queue.append((at + late + timedelta(seconds=rng.uniform(1, 90)), again))
     queue.sort(key=itemgetter(0))
     yield from (event for _, event in queue)
