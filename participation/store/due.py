@@ -39,9 +39,12 @@ WITH kept AS (
     SELECT id, community_id, highlight_date FROM due_days
     WHERE id IN (SELECT max(id) FROM due_days GROUP BY community_id, highlight_date)
     FOR UPDATE SKIP LOCKED
+), surplus AS (
+    SELECT older.id FROM due_days AS older JOIN kept USING (community_id, highlight_date)
+    WHERE older.id < kept.id
+    FOR UPDATE OF older SKIP LOCKED
 )
-DELETE FROM due_days AS older USING kept
-WHERE older.community_id = kept.community_id AND older.highlight_date = kept.highlight_date AND older.id < kept.id
+DELETE FROM due_days WHERE id IN (SELECT id FROM surplus)
 """)
 
 

@@ -73,6 +73,22 @@ def test_due__event_that_arrives_during_the_computation_is_not_forgotten(engine:
     assert days(engine) == {"2026-03-10": 2}
 
 
+def test_compact__keeps_a_mark_that_a_running_computation_has_not_seen(engine: Engine) -> None:
+    """A mark that is older by its number and committed later is not taken for one that a newer mark stands for."""
+    mark = text("INSERT INTO due_days (community_id, highlight_date) VALUES ('c', '2026-03-10')")
+    put(engine, messages("2026-03-10T12:00:00Z"))
+    compute(engine)
+    with engine.connect() as slow, transaction(engine) as computing:
+        slow.execute(mark)
+        with engine.begin() as quick:
+            quick.execute(mark)
+        compute_day(computing, "c", DAY)
+        slow.commit()
+        with transaction(engine) as other:
+            due.compact(other)
+    assert compute(engine) == ["2026-03-10"]
+
+
 def test_compute_day__twice_changes_nothing(engine: Engine) -> None:
     """A day can be rebuilt at any time to the same rows."""
     put(engine, messages("2026-03-10T12:00:00Z", "2026-03-10T13:00:00Z"))
