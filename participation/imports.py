@@ -4,6 +4,7 @@ import gzip
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final, NamedTuple, Protocol
 from uuid import UUID, uuid4
@@ -97,17 +98,24 @@ class Import:
 
 
 def check(files: Sequence[Path]) -> int | None:
-    """Return the size of all files in bytes, None where standard input is among them.
+    """Return the size of all files in bytes, None where standard input or a pipe is among them.
 
     Raises `ConfigError` for a file that cannot be read, before anything is sent.
     """
     for file in files:
         if file != Path("-"):
-            try:
-                file.open("rb").close()
-            except OSError as error:
-                raise ConfigError(f"{file}: cannot be read ({error.strerror}); nothing was imported") from error
-    return None if Path("-") in files else sum(file.stat().st_size for file in files)
+            _check_readable(file)
+    return sum(file.stat().st_size for file in files) if all(file.is_file() for file in files) else None
+
+
+def _check_readable(file: Path) -> None:
+    try:
+        # A pipe is not opened to see whether it can be: its writer would take the end of that for the end of us.
+        if file.is_fifo():
+            return
+        file.open("rb").close()
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror}); nothing was imported") from error
 
 
 def send_files(
@@ -132,8 +140,9 @@ def wait(engine: Engine, target: Import, on_progress: Callable[[Tally, float], N
     Calls `on_progress` with the counts so far and the seconds since they last changed.
     """
     seen, changed_at = None, time.monotonic()
+    tally = Tally(0, 0, 0)
     while True:
-        with transaction(engine) as connection:
+        with suppress(Unavailable), transaction(engine) as connection:  # a restart of the server is waited for
             tally = ledger.tally(connection, target.import_id)
         if tally.done >= target.accepted:
             return tally
@@ -158,7 +167,7 @@ def _lines(files: Sequence[Path], standard_input: IO[bytes], target: Import) -> 
             yield from _lines_of("-", standard_input, lambda: 0, target)
             continue
         with file.open("rb") as raw, gzip.GzipFile(fileobj=raw) if file.suffix == ".gz" else raw as unpacked:
-            yield from _lines_of(str(file), unpacked, raw.tell, target)
+            yield from _lines_of(str(file), unpacked, raw.tell if raw.seekable() else lambda: 0, target)
 
 
 def _lines_of(name: str, source: _Readable, position: Callable[[], int], target: Import) -> Iterator[Line]:

@@ -3,6 +3,7 @@
 Nothing is read at import, and nothing is kept: whoever needs a setting for long reads it once, at its own start.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from participation.errors import ConfigError
 
-DATA_DIR = Path("~/.local/share/participation").expanduser()
+DATA_DIR = Path("~/.local/share/participation")
 """Where `participation up` keeps its data unless it is told otherwise (fixed)."""
 
 LOCAL_ENV = "env"
@@ -56,7 +57,7 @@ class Settings(BaseSettings):
     database_url: Annotated[str | None, _url("DATABASE_URL")] = Field(
         None,
         validation_alias="DATABASE_URL",
-        description="PostgreSQL, as `postgresql://user:password@host:port/name`",
+        description="PostgreSQL 18, as `postgresql://user:password@host:port/name`",
     )
     redis_url: Annotated[str | None, _url("REDIS_URL"), AfterValidator(_port)] = Field(
         None, validation_alias="REDIS_URL", description="Redis or Valkey, as `redis://:password@host:port/0`"
@@ -105,7 +106,10 @@ def load() -> Settings:
     The environment goes before `.env` in the current folder, and that before the servers of a running
     `participation up`. Raises `ConfigError` as `read` does.
     """
-    return read(DATA_DIR / LOCAL_ENV, Path(".env"))
+    files = [Path(".env")]
+    with suppress(RuntimeError):  # an account without a home, as containers have, runs no `participation up`
+        files.insert(0, DATA_DIR.expanduser() / LOCAL_ENV)
+    return read(*files)
 
 
 def read(*files: Path) -> Settings:

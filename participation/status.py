@@ -22,7 +22,7 @@ class Status:
 
     oldest_waiting_seconds: age of the oldest event not yet stored, None if none waits or if none of those that wait
     tells when it was sent (only clients that use this package do).
-    last_commit_at: when a batch was last stored, None if none is known (rows of batches are kept for a week).
+    last_commit_at: when a batch was last stored, None if none is known (see `batch_retention_days`).
     dead_letters: those that were not replayed. days_due: closed local days that wait to be computed.
     """
 

@@ -81,11 +81,9 @@ def compute_due_days() -> int:
     with transaction(_engine()) as connection:
         due.compact(connection)
         days = due.due(connection)
+    expires = settings.load().compute_interval_seconds
     for day in days:
-        compute_highlights.apply_async(
-            (day.community_id, day.highlight_date.isoformat()),
-            expires=settings.load().compute_interval_seconds,
-        )
+        compute_highlights.apply_async((day.community_id, day.highlight_date.isoformat()), expires=expires)
     return len(days)
 
 
@@ -113,4 +111,6 @@ def maintain() -> list[str]:
 
 def _pause(tries: int) -> float:
     """Return the seconds to wait before the next try: doubled each time, limited, and spread out."""
-    return min(LONGEST_PAUSE_SECONDS, 0.5 * 2.0 ** min(tries, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+    # Shorter than what the sweeper waits: it would hand out the batch a second time.
+    longest = min(LONGEST_PAUSE_SECONDS, settings.load().sweep_after_seconds / 2)
+    return min(longest, 0.5 * 2.0 ** min(tries, 10)) * random.uniform(0.5, 1.0)  # noqa: S311

@@ -55,7 +55,7 @@ def prepare(sender: Any, **_: object) -> None:
 
 def _check_and_make_room() -> None:
     configured = settings.load()
-    engine = connect(configured.database())
+    engine = connect(configured.database(), configured.lock_timeout_seconds)
     try:
         with broker.connect(configured.redis(), CLAIM_TIMEOUT_SECONDS) as client:
             migrate.check(engine)

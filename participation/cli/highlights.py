@@ -67,6 +67,11 @@ def show(
     with context.database() as engine, transaction(engine) as connection:
         communities.require(connection, community)
         days = digests.computed_days(connection, community, *(span or (date.min, date.max)))
+        if on is not None and not days and due.is_due(connection, community, context.parse_date("--date", on)):
+            raise ConfigError(
+                f"{on} of {community!r} is not computed yet: run `participation highlights compute --community "
+                f"{community} --date {on}`"
+            )
         if not days and on is None:
             raise ConfigError(f"no day of {community!r} is computed there yet: run `participation highlights compute`")
         chosen = days[-1:] if span is None else days or [span[0]]

@@ -58,6 +58,11 @@ return redis.call('LPUSH', KEYS[1], ARGV[1])
 """
 
 
+_POSTPONE: Final = """#!lua flags=allow-oom
+return redis.call('ZADD', KEYS[1], 'XX', redis.call('TIME')[1], ARGV[1])
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much a worker claims at a time.
@@ -95,3 +100,8 @@ def sweep(redis: Redis, after_seconds: float, most: int) -> list[str]:
 def open_batches(redis: Redis) -> list[str]:
     """Return the ids of the batches that are claimed and not committed yet, the oldest pointer first."""
     return [batch_id.decode() for batch_id in cast("list[bytes]", redis.zrange(keys.BATCHES, 0, -1))]
+
+
+def postpone(redis: Redis, batch_id: str) -> None:
+    """Count the batch's age from now again: whoever has it in hand tries again, and no second pointer is needed."""
+    redis.eval(_POSTPONE, 1, keys.BATCHES, batch_id)

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from participation import keys
 from participation.errors import Unavailable
+from participation.ingest.claim import postpone
 from participation.ingest.read import read
 from participation.store import partitions
 from participation.store.database import transaction
@@ -27,11 +28,19 @@ def flush(redis: Redis, engine: Engine, batch_id: str) -> Counts | None:
     try:
         elements = redis.lrange(keys.batch(batch_id), 0, -1)
         # A batch whose list is gone was committed: the list goes last.
-        counts = store(engine, batch_id, elements) if elements else None  # type: ignore[arg-type]
+        counts = _store_or_postpone(redis, engine, batch_id, elements) if elements else None  # type: ignore[arg-type]
         _remove(redis, batch_id)
     except RedisError as error:
         raise Unavailable(f"Redis: {error}") from error
     return counts
+
+
+def _store_or_postpone(redis: Redis, engine: Engine, batch_id: str, elements: Sequence[bytes]) -> Counts | None:
+    try:
+        return store(engine, batch_id, elements)
+    except Unavailable:
+        postpone(redis, batch_id)
+        raise
 
 
 def store(engine: Engine, batch_id: str, elements: Sequence[bytes]) -> Counts | None:

@@ -158,7 +158,7 @@ def _banner(data_dir: Path, urls: dict[str, str], flower_port: int) -> str:
     file = data_dir / LOCAL_ENV
     elsewhere = data_dir / "postgres" / LINK
     place = f"{data_dir} and {elsewhere.resolve()}" if elsewhere.exists() else data_dir
-    environment = "" if data_dir == DATA_DIR else f"env $(cat {shlex.quote(str(file))}) "
+    environment = "" if data_dir == DATA_DIR.expanduser() else f"env $(cat {shlex.quote(str(file))}) "
     return f"""
 everything runs
   PostgreSQL  {_without_password(urls["DATABASE_URL"])}

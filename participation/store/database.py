@@ -78,7 +78,7 @@ def translated() -> Iterator[None]:
         if code is None:
             raise _without_code(cause, text) from error
         if code.startswith(TRANSIENT_CLASSES) or code in TRANSIENT_CODES or _no_partition(cause, code):
-            raise Unavailable(f"PostgreSQL: {text}") from error
+            raise Unavailable(f"PostgreSQL: {text}: try again") from error
         if code.startswith(REJECTED_CLASSES):
             raise Rejected(f"{code}: {text}") from error
         if code in MISSING_CODES:

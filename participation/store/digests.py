@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-ACTIVE: Final = "(message_count > 0 OR reaction_count > 0 OR voice_minutes > 0)"
-"""A member was active on a day if this holds of the row; to receive reactions alone is no activity (fixed)."""
+from participation.store.highlights import ACTIVE
 
 _COMMUNITY = text("""
 SELECT c.name, c.timezone, h.active_members, h.message_count, h.reaction_count, h.voice_minutes,

@@ -1,7 +1,7 @@
 """Which local days are due: marked since they were last computed, and over where the community lives."""
 
 from datetime import date
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -15,13 +15,20 @@ class Day(NamedTuple):
     highlight_date: date
 
 
-_DUE = text("""
+DUE: Final = """
 SELECT DISTINCT community_id, highlight_date
 FROM due_days JOIN communities USING (community_id)
 WHERE highlight_date < CAST(now() AT TIME ZONE timezone AS date)
+"""
+"""Query of the days that are marked and over where their community lives."""
+
+_DUE = text(f"""
+{DUE}
     AND community_id = coalesce(:community_id, community_id)
 ORDER BY highlight_date, community_id
 """)
+
+_IS_DUE = text("SELECT EXISTS (SELECT FROM due_days WHERE community_id = :community_id AND highlight_date = :day)")
 
 _BETWEEN = text(f"""
 SELECT community_id, highlight_date FROM (
@@ -51,6 +58,11 @@ DELETE FROM due_days WHERE id IN (SELECT id FROM surplus)
 def due(connection: Connection, community_id: str | None = None) -> list[Day]:
     """Return the days, of one community or of all, that have closed and are marked, the oldest first."""
     return [Day(*row) for row in connection.execute(_DUE, {"community_id": community_id})]
+
+
+def is_due(connection: Connection, community_id: str, day: date) -> bool:
+    """Whether events of the day wait to be counted, also if the day has not closed yet."""
+    return bool(connection.scalar(_IS_DUE, {"community_id": community_id, "day": day}))
 
 
 def between(connection: Connection, community_id: str, first: date, last: date) -> list[Day]:

@@ -14,6 +14,9 @@ RULES_VERSION: Final = 1
 """Version of the rule for `reputation_earned`, and with it of the whole computation."""
 
 
+ACTIVE: Final = "(message_count > 0 OR reaction_count > 0 OR voice_minutes > 0)"
+"""A member was active on a day if this holds of the row; to receive reactions alone is no activity (fixed)."""
+
 # A day is all the minutes that the zone's clock shows with its date: 23, 24 or 25 hours of them, none where the
 # calendar skipped the date, and not always in one piece.
 _DAY = text("""
@@ -154,13 +157,14 @@ INSERT INTO community_daily_highlights (
     members_joined, members_left, peak_hour, rules_version
 )
 SELECT :community_id, :day,
-    count(*) FILTER (WHERE message_count > 0 OR reaction_count > 0 OR voice_minutes > 0),
+    count(*) FILTER (WHERE {active}),
     coalesce(sum(message_count), 0), coalesce(sum(reaction_count), 0), coalesce(sum(voice_minutes), 0),
     (SELECT joined FROM moves), (SELECT left_it FROM moves), (SELECT hour FROM peak), :rules_version
 FROM members
 HAVING EXISTS (SELECT FROM facts WHERE on_day)
 """.format(
         reach=calendar.VOICE_REACH,
+        active=ACTIVE,
         actor=_person("r", link="a"),
         author=_person("r", "object_author_id", link="b"),
         voice=_person("o"),

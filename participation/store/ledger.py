@@ -6,6 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from participation.store import due
+
 _IMPORT = text("""
 SELECT coalesce(sum(stored), 0), coalesce(sum(duplicates), 0), coalesce(sum(dead), 0)
 FROM import_counts WHERE import_id = :import_id
@@ -18,14 +20,12 @@ WITH old AS (
 DELETE FROM import_counts WHERE batch_id IN (SELECT batch_id FROM old)
 """)
 
-_STATUS = text("""
+_STATUS = text(f"""
 SELECT
     now() AS checked_at,
     (SELECT max(stored_at) FROM ingest_batches) AS last_commit_at,
     (SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL) AS dead_letters,
-    (SELECT count(DISTINCT (community_id, highlight_date))
-        FROM due_days JOIN communities USING (community_id)
-        WHERE highlight_date < CAST(now() AT TIME ZONE timezone AS date)) AS days_due
+    (SELECT count(*) FROM ({due.DUE}) AS days) AS days_due
 """)
 
 

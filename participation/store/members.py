@@ -53,7 +53,9 @@ def unlink(connection: Connection, accounts: Sequence[Account]) -> int:
 
 def _change(connection: Connection, accounts: Sequence[dict[str, str]], *, link: bool) -> int:
     calendar.share(connection)
-    changed = [account for account in accounts if connection.execute(_LINK if link else _UNLINK, account).rowcount]
+    # In one order: two commands at once would otherwise wait for each other in a circle.
+    ordered = sorted(accounts, key=lambda account: (account["platform"], account["account_id"]))
+    changed = [account for account in ordered if connection.execute(_LINK if link else _UNLINK, account).rowcount]
     for account in changed:
         connection.execute(_MARK, account)
     return len(changed)

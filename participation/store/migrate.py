@@ -23,7 +23,8 @@ PARTITIONS_AHEAD: Final = 3
 def migrate(url: str, partitions_ahead_months: int = PARTITIONS_AHEAD) -> list[str]:
     """Run the migrations that are missing and make the partitions ahead; return the names of the migrations run.
 
-    Everything happens in one transaction, under a lock and a lock timeout. A repeat is safe.
+    The migrations run in one transaction, under a lock and a lock timeout; the partitions follow in another. A repeat
+    is safe.
     """
     engine = connect(url)
     try:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -56,6 +57,18 @@ def test_import__files_plain_packed_and_standard_input(engine: Engine, tmp_path:
     with engine.connect() as connection:
         imports = connection.execute(text("SELECT import_id IS NULL, count(*) FROM participation_events GROUP BY 1"))
         assert dict(tuple(row) for row in imports) == {True: 1, False: 2_000}
+
+
+def test_import__reads_pipes(engine: Engine, tmp_path: Path) -> None:
+    """A named pipe is read to its end, and its writer is not cut off by a look whether it can be read."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    content = lines(*[event(object_id=str(n)) for n in range(2_000)])
+    with running(tmp_path / "worker.log"), ThreadPoolExecutor(1) as pool:
+        written = pool.submit(pipe.write_bytes, content)
+        ended = run("import", "events", pipe)
+        assert written.result(SECONDS) == len(content)
+    assert ended.stdout == b"accepted 2,000   stored 2,000   duplicates 0   dead 0\n"
 
 
 def test_import__names_each_line_that_is_no_event_and_goes_on(engine: Engine, tmp_path: Path) -> None:
@@ -116,6 +129,8 @@ def test_import__without_a_worker_says_so_and_leaves_the_events_in_the_queue(
 def test_highlights__are_computed_and_shown(engine: Engine) -> None:
     """What is due is computed; days are shown as text and as JSON; wrong questions get one clear line."""
     put(engine, [event(object_id=str(n), occurred_at=f"2026-03-{10 + n // 2}T12:00:00Z") for n in range(4)])
+    early = run("highlights", "show", "--community", "c", "--date", "2026-03-10", code=2).stderr.decode()
+    assert "2026-03-10 of 'c' is not computed yet" in early
     assert run("highlights", "compute").stdout == b"2 day(s) computed\n"
     assert run("highlights", "compute").stdout == b"0 day(s) computed\n"
     span = ("--community", "c", "--from", "2026-03-01", "--to", "2026-03-31")

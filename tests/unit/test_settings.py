@@ -92,6 +92,17 @@ def test_load__finds_a_running_up_without_any_setting(data_dir: Path) -> None:
     assert (load().redis(), load().database()) == ("redis://up", "postgresql://up")
 
 
+def test_load__account_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Containers run under numbers that no account has: there is no home to look into, and that is no error."""
+
+    def no_home(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    monkeypatch.setenv("REDIS_URL", "redis://h")
+    assert load().redis() == "redis://h"
+
+
 def test_load__reads_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """A program may complete its environment after it has imported us."""
     assert load().batch_size == 5_000
