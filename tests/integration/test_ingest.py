@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from threading import Barrier
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,10 +14,12 @@ from participation import keys, message
 from participation.errors import ConfigError, Unavailable
 from participation.ingest.claim import Limits, claim, sweep
 from participation.ingest.flush import flush, store
+from participation.ingest.read import read
 from participation.store import due, partitions
 from participation.store.database import connect, transaction
-from participation.store.events import Counts
+from participation.store.events import Accepted, Counts, store_batch
 from tests.rows import event, put
+from tests.worker import SECONDS
 
 LIMITS = Limits(size=5_000, waiting=4, open=10)
 
@@ -155,13 +158,21 @@ def test_store__repeats_in_one_batch_and_over_batches_are_counted(engine: Engine
 
 
 def test_store__overlapping_batches_at_once_store_each_event_once(engine: Engine) -> None:
-    """Batches with the same events in different orders, in parallel, neither deadlock nor store twice."""
-    events = [event(object_id=str(number), community_id=f"c{number % 3}") for number in range(800)]
-    batches = [events[start:] + events[:start] for start in range(0, 800, 100)]
-    with ThreadPoolExecutor(4) as pool:
-        counts = [each for each in pool.map(lambda batch: put(engine, batch), batches) if each is not None]
-    assert sum(each.stored for each in counts) == 800
-    assert sum(each.duplicates for each in counts) == 7 * 800
+    """Batches with the same events in opposite orders, in parallel, neither deadlock nor store twice."""
+    put(engine, [event(object_id="before")])  # a new community would make the batches wait for each other
+    elements = [message.encode(event(object_id=str(number))) for number in range(5_000)]
+    accepted, _ = read(elements)
+    begin = Barrier(2)
+
+    def flush_at_once(batch: list[Accepted]) -> Counts | None:
+        with transaction(engine) as connection:
+            begin.wait(SECONDS)
+            return store_batch(connection, uuid4().hex, datetime.now(UTC), batch, [])
+
+    with ThreadPoolExecutor(2) as pool:
+        counts = list(pool.map(flush_at_once, [accepted, accepted[::-1]]))
+    assert sorted(each.stored for each in counts if each) == [0, 5_000]
+    assert sorted(each.duplicates for each in counts if each) == [0, 5_000]
 
 
 def test_store__same_batch_twice_at_once_is_stored_once(engine: Engine) -> None:
