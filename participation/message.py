@@ -107,7 +107,17 @@ def decode(raw: bytes) -> Message:
     header = parts["headers"]
     body = _body(envelope, header, parts["properties"])
     args, kwargs = _call(header, body)
-    return Message(_event(args, kwargs), _text(header.get("import_id")), _number(header.get("sent_at")))
+    return Message(only_event(args, kwargs), _text(header.get("import_id")), _number(header.get("sent_at")))
+
+
+def only_event(args: object, kwargs: object) -> object:
+    """Return the event out of a call's arguments, positional or by its name; raise `InvalidEvent` for another call."""
+    match args, kwargs:
+        case ([event], {**rest}) if not rest:
+            return event
+        case ([], {"event": event, **rest}) if not rest:
+            return event
+    raise InvalidEvent("arguments", "must be exactly one: event", [args, kwargs], "arguments")
 
 
 def _json(text: bytes | str, part: str, code: str) -> object:
@@ -181,15 +191,6 @@ def _call(header: Mapping[str, Any], body: object) -> tuple[object, object]:
     if task != TRACK_EVENT:
         raise InvalidEvent("task", f"must be {TRACK_EVENT}, not {short(task)}", body, "unknown_task")
     return args or [], kwargs or {}
-
-
-def _event(args: object, kwargs: object) -> object:
-    match args, kwargs:
-        case ([event], {**rest}) if not rest:
-            return event
-        case ([], {"event": event, **rest}) if not rest:
-            return event
-    raise InvalidEvent("arguments", "must be exactly one: event", [args, kwargs], "arguments")
 
 
 def _text(value: object) -> str | None:

@@ -8,7 +8,7 @@ from celery.result import AsyncResult
 from kombu.exceptions import OperationalError
 
 from participation import event, message
-from participation.errors import InvalidEvent, Unavailable
+from participation.errors import Unavailable
 
 
 class TrackEvent(Task[..., Any]):
@@ -25,7 +25,7 @@ class TrackEvent(Task[..., Any]):
         Raises `InvalidEvent` before anything is sent, and `Unavailable` when Redis refuses or does not answer in
         time: then it is unknown whether the event was taken, and sending the same event again is safe.
         """
-        payload = event.encode(event.decode(_only_argument(args or (), kwargs or {})))
+        payload = event.encode(event.decode(message.only_event(args or (), kwargs or {})))
         options["headers"] = {**(options.get("headers") or {}), **message.headers()}
         try:
             return super().apply_async((payload,), {}, **options)
@@ -34,12 +34,3 @@ class TrackEvent(Task[..., Any]):
                 f"Redis did not acknowledge the event ({error}): is it running, and is REDIS_URL right? "
                 "It is unknown whether the event was taken; sending the same event again is safe"
             ) from error
-
-
-def _only_argument(args: Sequence[object], kwargs: Mapping[str, object]) -> object:
-    match list(args), dict(kwargs):
-        case [value], {**rest} if not rest:
-            return value
-        case [], {"event": value, **rest} if not rest:
-            return value
-    raise InvalidEvent("arguments", "must be exactly one: event", [args, kwargs])
