@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint types layers format coverage lock clean
+.PHONY: help demo test faults check lint types layers format coverage lock clean
 
 # The first Python on this machine that is new enough.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -27,6 +27,18 @@ demo: .venv/installed ## run the whole route on a simulated community and print 
 
 test: .venv/installed ## all tests, on servers that they start themselves
 	$(BIN)/pytest
+
+# SEED: what the bots send and when faults happen. MINUTES or EVENTS: a random sequence of faults instead of the matrix.
+SEED ?= 1
+MINUTES ?=
+EVENTS ?=
+
+faults: .venv/installed ## every fault on real servers under load; SEED=… and MINUTES=… or EVENTS=… for random ones
+ifeq ($(MINUTES)$(EVENTS),)
+	SEED=$(SEED) $(BIN)/pytest tests/faults -m "matrix or not matrix" --durations=0
+else
+	$(BIN)/python -m tests.faults.storm --seed $(SEED) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(EVENTS),--events $(EVENTS))
+endif
 
 check: format lint types layers coverage ## everything that must hold before a commit
 

@@ -19,15 +19,19 @@ def __getattr__(name: str) -> str:
 
 
 broker_connection_retry_on_startup = True
+# A Redis that refuses the declaration of a queue because it is full is waited for like one that is away.
+broker_channel_error_retry = True
+worker_consumer = "participation.worker:Consumer"
 broker_transport_options = {
     # One list a queue: what the claim and everybody else looks at.
     "priority_steps": [0],
     # What a worker has in hand is not written down in Redis: a lost pointer is published again (`ingest.claim.sweep`),
     # a day that was not computed is still due. So a worker also goes on while Redis is too full for that writing.
     "ack_emulation": False,
-    # By default a Redis that accepts connections and never answers is waited for without limit.
-    "socket_timeout": _settings.publish_timeout_seconds,
-    "socket_connect_timeout": _settings.publish_timeout_seconds,
+    # By default a Redis that accepts connections and never answers is waited for without limit. Half of the setting,
+    # for a message is tried twice: the first connection may be one that Redis has forgotten.
+    "socket_timeout": _settings.publish_timeout_seconds / 2,
+    "socket_connect_timeout": _settings.publish_timeout_seconds / 2,
     "socket_keepalive": True,
 }
 task_publish_retry_policy = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
@@ -45,6 +49,9 @@ task_routes = {keys.TRACK_EVENT: {"queue": keys.EVENTS}, keys.FLUSH_BATCH: {"que
 task_default_queue = keys.NIGHTLY
 # The events queue is not among them: a worker claims it in batches.
 task_queues = [Queue(name, Exchange(name), routing_key=name) for name in (keys.FLUSH, keys.NIGHTLY)]
+
+# A database that took the commit and never says so is not waited for without end: the batch is handed out again.
+task_annotations = {keys.FLUSH_BATCH: {"time_limit": _settings.flush_time_limit_seconds}}
 
 # A pointer is acknowledged when its batch is committed, and each process takes one at a time.
 task_acks_late = True

@@ -20,6 +20,10 @@ class Unavailable(ParticipationError):
     """A server does not answer or refuses for now: nothing was lost, try again later."""
 
 
+class Taken(Unavailable):
+    """Another process is storing this very batch: leave it alone."""
+
+
 class InvalidEvent(ParticipationError, ValueError):
     """An event, or the message that should carry one, breaks the contract: never retry it as it is.
 

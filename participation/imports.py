@@ -4,21 +4,16 @@ import gzip
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final, NamedTuple, Protocol
 from uuid import UUID, uuid4
 
 import orjson
 from redis import Redis
-from sqlalchemy import Engine
 
 from participation import event, message
 from participation.errors import ConfigError, InvalidEvent, Unavailable
 from participation.publish import bulk
-from participation.store import ledger
-from participation.store.database import transaction
-from participation.store.ledger import Tally
 
 LINE_BYTES: Final = 1_048_576
 """Longest line that is read whole; an event is below 16 KiB."""
@@ -26,10 +21,6 @@ LINE_BYTES: Final = 1_048_576
 CHUNK: Final = 500
 """Events to one round trip."""
 
-QUEUE_LIMIT: Final = 50_000
-"""Waiting events at which the import pauses, so that a long file does not fill Redis."""
-
-PAUSE_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 60.0
 """How long an import goes on trying while Redis is away."""
 
@@ -72,9 +63,7 @@ class Import:
         """Send what was added and not sent yet."""
         if not self._chunk:
             return
-        while bulk.waiting(self._redis) > QUEUE_LIMIT:
-            self._on_progress(self)
-            time.sleep(PAUSE_SECONDS)
+        bulk.make_room(self._redis, lambda: self._on_progress(self))
         self._send()
         self.accepted += len(self._chunk)
         self._chunk.clear()
@@ -132,24 +121,6 @@ def send_files(
             target.refused += 1
             on_refused(line, str(error))
     target.finish()
-
-
-def wait(engine: Engine, target: Import, on_progress: Callable[[Tally, float], None]) -> Tally:
-    """Wait until every accepted event is stored, a duplicate or dead; return the counts.
-
-    Calls `on_progress` with the counts so far and the seconds since they last changed.
-    """
-    seen, changed_at = None, time.monotonic()
-    tally = Tally(0, 0, 0)
-    while True:
-        with suppress(Unavailable), transaction(engine) as connection:  # a restart of the server is waited for
-            tally = ledger.tally(connection, target.import_id)
-        if tally.done >= target.accepted:
-            return tally
-        if tally != seen:
-            seen, changed_at = tally, time.monotonic()
-        on_progress(tally, time.monotonic() - changed_at)
-        time.sleep(PAUSE_SECONDS * 4)
 
 
 def _value(line: Line) -> object:

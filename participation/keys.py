@@ -20,8 +20,14 @@ FLUSH: Final = "participation.flush"
 NIGHTLY: Final = "participation.nightly"
 """Queue of the tasks that Beat asks for."""
 
+HALT: Final = "participation_halt"
+"""Name of the remote control command that ends a worker with an error."""
+
 BATCHES: Final = "participation.batches"
 """Sorted set of the open batches: id → time (Redis `TIME`, seconds) at which its pointer was last published."""
+
+PROBE: Final = "participation.probe"
+"""A list that is never there: appending to it only if it is tells whether Redis takes writes."""
 
 
 def batch(batch_id: str) -> str:

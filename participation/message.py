@@ -46,9 +46,9 @@ def headers(import_id: object = None) -> dict[str, Any]:
     return sent if import_id is None else {**sent, "import_id": str(import_id)}
 
 
-def encode(event: object, import_id: object = None) -> bytes:
+def encode(event: object, import_id: object = None, task_id: str | None = None) -> bytes:
     """Write the message (protocol 2) for an event that `participation.event.encode` has written."""
-    return task(TRACK_EVENT, EVENTS, event, "(…)", headers(import_id))
+    return task(TRACK_EVENT, EVENTS, event, "(…)", headers(import_id), task_id=task_id)
 
 
 def pointer(batch_id: str) -> bytes:
@@ -56,12 +56,14 @@ def pointer(batch_id: str) -> bytes:
     return task(FLUSH_BATCH, FLUSH, batch_id, f"('{batch_id}',)", {})
 
 
-def task(name: str, queue: str, argument: object, shown: str, more: Mapping[str, Any]) -> bytes:
+def task(  # noqa: PLR0913 - what a message of Celery's says, each part by its name
+    name: str, queue: str, argument: object, shown: str, more: Mapping[str, Any], *, task_id: str | None = None
+) -> bytes:
     """Write what a stock client writes into a queue's list for a task with one argument.
 
-    shown: how Flower and logs show the arguments. more: headers beside Celery's own.
+    shown: how Flower and logs show the arguments. more: headers beside Celery's own. task_id: a new one if None.
     """
-    task_id = str(uuid4())
+    task_id = task_id or str(uuid4())
     body = orjson.dumps([[argument], {}, EMBED])
     message = {
         "body": binascii.b2a_base64(body, newline=False).decode("ascii"),
@@ -153,6 +155,9 @@ def _bytes(body: str, encoding: object) -> bytes:
 
 
 class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
@@ -168,12 +173,15 @@ def _unpack(data: bytes, compression: object) -> bytes:
         return data
     if not isinstance(compression, str) or compression not in _DECOMPRESSORS:
         raise InvalidEvent("compression", f"must be one of {', '.join(map(str, _DECOMPRESSORS))}", data, "compression")
+    decompressor = _DECOMPRESSORS[compression]()
     try:
-        unpacked = _DECOMPRESSORS[compression]().decompress(data, UNPACKED_BYTES + 1)
+        unpacked = decompressor.decompress(data, UNPACKED_BYTES + 1)
     except (zlib.error, OSError, lzma.LZMAError) as error:
         raise InvalidEvent("body", f"must be what its compression says ({error})", data, "compression") from error
     if len(unpacked) > UNPACKED_BYTES:
         raise InvalidEvent("body", f"must unpack to at most {UNPACKED_BYTES:,} bytes", data, "compression")
+    if not decompressor.eof:
+        raise InvalidEvent("body", "must be compressed data to its end", data, "compression")
     return unpacked
 
 

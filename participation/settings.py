@@ -62,9 +62,7 @@ class Settings(BaseSettings):
     redis_url: Annotated[str | None, _url("REDIS_URL"), AfterValidator(_port)] = Field(
         None, validation_alias="REDIS_URL", description="Redis or Valkey, as `redis://:password@host:port/0`"
     )
-    publish_timeout_seconds: float = Field(
-        2.0, gt=0, le=60, description="longest wait for Redis, connecting or answering, before `delay` raises"
-    )
+    publish_timeout_seconds: float = Field(2.0, gt=0, le=60, description="longest wait for Redis before `delay` raises")
     claim_interval_seconds: float = Field(
         0.05, ge=0.01, le=60, description="how often a worker looks for events to claim"
     )
@@ -77,6 +75,9 @@ class Settings(BaseSettings):
         10.0,
         gt=0,
         description="longest wait for a lock in PostgreSQL before a batch is put back and tried again",
+    )
+    flush_time_limit_seconds: float = Field(
+        300.0, gt=0, description="longest a worker process may take to store one batch before it is replaced"
     )
     compute_interval_seconds: float = Field(300.0, ge=1, description="how often Beat asks which local days are due")
     partitions_ahead_months: int = Field(3, ge=1, le=24, description="monthly partitions that are made ahead of time")

@@ -35,26 +35,41 @@ class Status:
     days_due: int
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The half of the state that Redis knows; the fields are those of `Status`."""
+
+    queue_length: int
+    batches_in_flight: int
+    oldest_waiting_seconds: float | None
+
+
 def read(redis: Redis, engine: Engine) -> Status:
     """Ask both servers. Raises `Unavailable` or `ConfigError` when one of them cannot answer."""
+    now = waiting(redis)
+    with transaction(engine) as connection:
+        books = ledger.books(connection)
+    return Status(
+        checked_at=books.checked_at,
+        queue_length=now.queue_length,
+        batches_in_flight=now.batches_in_flight,
+        oldest_waiting_seconds=now.oldest_waiting_seconds,
+        last_commit_at=books.last_commit_at,
+        dead_letters=books.dead_letters,
+        days_due=books.days_due,
+    )
+
+
+def waiting(redis: Redis) -> Waiting:
+    """Ask Redis. Raises `Unavailable`."""
     queue_length = bulk.waiting(redis)
     try:
         batches = open_batches(redis)
         oldest = _oldest_sent_at(redis, [*keys.EVENT_LISTS, *map(keys.batch, batches)])
     except RedisError as error:
         raise Unavailable(f"Redis: {error}") from error
-    with transaction(engine) as connection:
-        books = ledger.books(connection)
     age = None if oldest is None else max(0.0, round(datetime.now(UTC).timestamp() - oldest, 3))
-    return Status(
-        checked_at=books.checked_at,
-        queue_length=queue_length,
-        batches_in_flight=len(batches),
-        oldest_waiting_seconds=age,
-        last_commit_at=books.last_commit_at,
-        dead_letters=books.dead_letters,
-        days_due=books.days_due,
-    )
+    return Waiting(queue_length, len(batches), age)
 
 
 def _oldest_sent_at(redis: Redis, lists: list[str]) -> float | None:

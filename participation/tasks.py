@@ -6,12 +6,14 @@ Rooms are imported when a task runs: a bot that only publishes loads neither SQL
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid5
 
+from celery.exceptions import Reject
 from kombu.utils import json
 
 from participation import broker, keys, settings
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 LONGEST_PAUSE_SECONDS = 15.0
 """Upper limit of the pause before a batch is tried again."""
+
+REASON_CHARACTERS = 500
+"""Most of an unknown error that a worker which ends for it says."""
 
 REDIS_TIMEOUT_SECONDS = 30.0
 """Longest wait for Redis to hand over a batch."""
@@ -56,19 +61,30 @@ def track_event(self: Task[Any, Any], event: object) -> dict[str, int] | None:
     headers = {"task": keys.TRACK_EVENT, "import_id": (self.request.headers or {}).get("import_id")}
     raw = json.dumps({"body": [[event], {}], "headers": headers}).encode()
     batch_id = uuid5(NAMESPACE_OID, f"{self.request.id} {event!r}").hex
-    counts = store(_engine(), batch_id, [raw])
+    try:
+        counts = store(_engine(), batch_id, [raw])
+    except Unavailable as error:
+        time.sleep(_pause(0))
+        raise Reject(error, requeue=True) from error
     return asdict(counts) if counts else None
 
 
 @app.task(name=keys.FLUSH_BATCH, bind=True, max_retries=None, shared=False)
 def flush_batch(self: Task[Any, Any], batch_id: str) -> dict[str, int] | None:
-    """Store a claimed batch; return what became of its events, or None if it was done before."""
+    """Store a claimed batch; return what became of its events, or None if it was done before.
+
+    What is not known to pass by itself ends the worker: it would hurt every batch, and somebody has to look.
+    """
     from participation.ingest.flush import flush
 
     try:
         counts = flush(_redis(), _engine(), batch_id)
     except Unavailable as error:
         raise self.retry(exc=error, countdown=_pause(self.request.retries)) from error
+    except Exception as error:
+        reason = f"batch {batch_id} cannot be stored: {type(error).__name__}: {error}"[:REASON_CHARACTERS]
+        app.control.broadcast(keys.HALT, {"reason": reason}, destination=[str(self.request.hostname)])
+        raise
     return asdict(counts) if counts else None
 
 

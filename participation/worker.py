@@ -6,7 +6,11 @@ import time
 from typing import Any, cast
 
 from celery import bootsteps
+from celery.exceptions import WorkerShutdown
+from celery.platforms import EX_FAILURE
 from celery.signals import worker_init
+from celery.worker import consumer
+from celery.worker.control import control_command
 from redis import Redis, RedisError
 from sqlalchemy import Engine
 
@@ -24,7 +28,7 @@ CLAIM_TIMEOUT_SECONDS = 2.0
 """Longest wait for Redis in one look at the queue: the worker's event loop stands still meanwhile."""
 
 SWEEP_SECONDS = 5.0
-"""How often a worker looks for batches whose pointer was lost."""
+"""How often, at least, a worker looks for batches whose pointer was lost."""
 
 FULL = 0.9
 """Share of Redis' memory limit from which on a worker that starts makes room first."""
@@ -78,6 +82,28 @@ def _is_full(client: Redis) -> bool:
     return 0 < memory["maxmemory"] * FULL <= memory["used_memory"]
 
 
+@control_command(name=keys.HALT, args=[("reason", str)])
+def halt(_state: Any, reason: str) -> None:
+    """End the worker, after the batches that it has in hand, with exit code 1."""
+    logger.critical(
+        "worker_halted reason=%r: nothing is lost, the batch stays in Redis and is tried again by every worker; "
+        "put the cause right and start the worker again",
+        reason,
+    )
+    raise WorkerShutdown(EX_FAILURE)
+
+
+class Consumer(consumer.Consumer):
+    """Celery's consumer, which on its way back to a Redis that is full makes room before it declares its queues."""
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        super().on_connection_error_after_connected(exc)
+        try:
+            _check_and_make_room()
+        except (ConfigError, Unavailable, RedisError) as error:
+            logger.warning("server_unavailable detail=%s", error)
+
+
 class ClaimStep(bootsteps.StartStopStep):
     """Consumer step: on every tick of the timer, move what waits into batches."""
 
@@ -104,7 +130,7 @@ class ClaimStep(bootsteps.StartStopStep):
         repeat = parent.timer.call_repeatedly
         self.timers = [
             repeat(self.settings.claim_interval_seconds, self._guarded, (self._claim,)),
-            repeat(SWEEP_SECONDS, self._guarded, (self._sweep,)),
+            repeat(min(SWEEP_SECONDS, self.settings.sweep_after_seconds / 2), self._guarded, (self._sweep,)),
         ]
 
     def stop(self, parent: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from participation.cli import highlights, imports, registry, running
+from participation.cli import dead_letters, highlights, imports, registry, running
 from participation.errors import ParticipationError
 
 WRONG = 2
@@ -34,6 +34,9 @@ def root(
 running.register(app)
 app.add_typer(imports.app, name="import", help="Bring in history from files.")
 app.add_typer(highlights.app, name="highlights", help="Compute and show local days.")
+app.add_typer(
+    dead_letters.app, name="dead-letters", help="Messages that could not be stored: look, send again, delete."
+)
 app.add_typer(registry.communities, name="communities", help="Names and time zones of communities.")
 app.add_typer(registry.members, name="members", help="Accounts that belong to one person.")
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from participation import event
-from participation.cli import context
+from participation.cli import context, printing
 from participation.errors import ConfigError
 from participation.store import communities as stored_communities
 from participation.store import members as stored_members
@@ -42,10 +42,9 @@ def list_() -> None:
     with context.database() as engine, transaction(engine) as connection:
         rows = stored_communities.overview(connection)
     titles = ("community", "name", "time zone", "days computed", "last day")
-    lines = [titles, *((r.community_id, r.name or "", r.timezone, str(r.days), str(r.last_date or "")) for r in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    cells = [(r.community_id, r.name or "", r.timezone, str(r.days), str(r.last_date or "")) for r in rows]
+    for line in printing.table(titles, cells):
+        typer.echo(line)
 
 
 @members.command("link", epilog="Example: participation members link ada discord:80351110224678912 irc:ada")

@@ -1,4 +1,4 @@
-"""`participation up`, `demo`, `migrate` and `status`."""
+"""`participation up`, `demo`, `migrate`, `status` and `doctor`."""
 
 import sys
 from datetime import datetime
@@ -10,6 +10,7 @@ import typer
 
 from participation import settings
 from participation.cli import context
+from participation.cli.doctor import doctor
 
 
 def register(app: typer.Typer) -> None:
@@ -18,6 +19,7 @@ def register(app: typer.Typer) -> None:
     app.command("demo", epilog="Example: participation demo")(demo)
     app.command("migrate", epilog="Example: DATABASE_URL=postgresql://… participation migrate")(migrate)
     app.command("status", epilog="Example: participation status --json")(status)
+    app.command("doctor", epilog="Example: participation doctor --json")(doctor)
 
 
 def up(

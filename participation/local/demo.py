@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlalchemy import Engine
 
-from participation import imports
 from participation.errors import Unavailable
 from participation.highlights import digest, render
 from participation.imports import Import
@@ -24,7 +23,7 @@ from participation.local import cast, simulation
 from participation.local.postgres import Postgres
 from participation.local.process import kill, spawn, wait_until
 from participation.local.valkey import Valkey
-from participation.store import communities, digests, due, members, migrate
+from participation.store import communities, digests, due, ledger, members, migrate
 from participation.store.database import connect, transaction
 from participation.store.highlights import compute_day
 from participation.store.ledger import Tally
@@ -120,7 +119,7 @@ def _send(redis: Redis, engine: Engine, bars: Progress) -> tuple[int, Tally]:
     for event in events:
         target.add(event)
     target.finish()
-    tally = imports.wait(engine, target, stored)
+    tally = ledger.wait(engine, target.import_id, target.accepted, stored)
     stored(tally, 0.0)
     return target.accepted, tally
 

@@ -1,6 +1,8 @@
 """Sending many events at once: stock messages, hundreds to a round trip."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
 from uuid import UUID
 
 from redis import Redis
@@ -11,6 +13,11 @@ from participation.errors import Unavailable
 
 PROGRESS_SECONDS = 3600
 """How long an import's note of its progress is kept after its last step."""
+
+QUEUE_LIMIT: Final = 50_000
+"""Waiting events at which whoever sends many pauses, so that Redis does not fill."""
+
+PAUSE_SECONDS: Final = 0.05
 
 
 def send(redis: Redis, messages: Sequence[bytes], import_id: UUID, progress: str) -> None:
@@ -45,3 +52,10 @@ def waiting(redis: Redis) -> int:
             return sum(pipe.execute())
     except RedisError as error:
         raise Unavailable(f"Redis: {error}: is it running, and is REDIS_URL right?") from error
+
+
+def make_room(redis: Redis, on_pause: Callable[[], None]) -> None:
+    """Wait until few enough events wait to be claimed; call `on_pause` while it lasts. Raises `Unavailable`."""
+    while waiting(redis) > QUEUE_LIMIT:
+        on_pause()
+        time.sleep(PAUSE_SECONDS)

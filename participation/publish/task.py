@@ -1,13 +1,17 @@
 """The `track_event` task as its callers see it: it validates, sends, and answers within a bounded time."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, NoReturn
+from uuid import uuid4
 
-from celery import Task
+from celery import Task, signals
 from celery.result import AsyncResult
 from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.exceptions import RedisError
 
-from participation import event, message
+from participation import broker, event, keys, message, settings
 from participation.errors import Unavailable
 
 
@@ -22,15 +26,44 @@ class TrackEvent(Task[..., Any]):
     ) -> AsyncResult[None]:
         """Send the event; when this returns, Redis has acknowledged it. `delay(event)` comes here.
 
-        Raises `InvalidEvent` before anything is sent, and `Unavailable` when Redis refuses or does not answer in
-        time: then it is unknown whether the event was taken, and sending the same event again is safe.
+        Raises `InvalidEvent` before anything is sent, and `Unavailable` when Redis refuses or does not answer within
+        `PARTICIPATION_PUBLISH_TIMEOUT_SECONDS`: then it is unknown whether the event was taken, and sending the same
+        event again is safe.
         """
         payload = event.encode(event.decode(message.only_event(args or (), kwargs or {})))
-        options["headers"] = {**(options.get("headers") or {}), **message.headers()}
         try:
-            return super().apply_async((payload,), {}, **options)
-        except (OperationalError, OSError) as error:
-            raise Unavailable(
-                f"Redis did not acknowledge the event ({error}): is it running, and is REDIS_URL right? "
-                "It is unknown whether the event was taken; sending the same event again is safe"
-            ) from error
+            if options or self._is_watched():
+                options["headers"] = {**(options.get("headers") or {}), **message.headers()}
+                return super().apply_async((payload,), {}, **options)
+            return self._push(payload)
+        except (OperationalError, RedisError, OSError) as error:
+            _refuse(error)
+
+    def _push(self, payload: Mapping[str, object]) -> AsyncResult[None]:
+        """Send what Celery would send, in one round trip.
+
+        Celery itself may try twice, asks for the queue's binding first and opens a client for each message.
+        """
+        task_id = str(uuid4())
+        self._redis.lpush(keys.EVENTS, message.encode(payload, task_id=task_id))
+        return self.AsyncResult(task_id)
+
+    def _is_watched(self) -> bool:
+        """Whether the program wants more of Celery than a message sent: to run tasks itself, or to hear of them."""
+        return bool(
+            self.app.conf.task_always_eager
+            or signals.before_task_publish.receivers
+            or signals.after_task_publish.receivers
+        )
+
+    @cached_property
+    def _redis(self) -> Redis:
+        # Half of the setting: a Redis that hangs may first be slow to connect and then not answer.
+        return broker.connect(self.app.conf.broker_url, settings.load().publish_timeout_seconds / 2)
+
+
+def _refuse(error: Exception) -> NoReturn:
+    raise Unavailable(
+        f"Redis did not acknowledge the event ({error}): is it running, and is REDIS_URL right? "
+        "It is unknown whether the event was taken; sending the same event again is safe"
+    ) from error

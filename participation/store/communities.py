@@ -1,17 +1,22 @@
 """Communities: their names and time zones. A community appears with its first event."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Engine, Row, text
 
 from participation.errors import ConfigError
 from participation.store import calendar
+from participation.store.database import transaction
 
 _ZONE = text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :timezone)")
 _ZONES = text("SELECT name FROM pg_timezone_names WHERE name NOT LIKE 'posix%' ORDER BY name")
+
+_ENSURE = text("""
+INSERT INTO communities (community_id) SELECT unnest(CAST(:ids AS text[])) ON CONFLICT DO NOTHING
+""")
 
 _IDS = text("SELECT community_id FROM communities ORDER BY community_id")
 
@@ -37,6 +42,16 @@ SELECT c.community_id, c.name, c.timezone, count(h.highlight_date) AS days, max(
 FROM communities AS c LEFT JOIN community_daily_highlights AS h USING (community_id)
 GROUP BY c.community_id ORDER BY c.community_id
 """)
+
+
+def ensure(engine: Engine, ids: Iterable[str]) -> None:
+    """Make the communities that are not there yet.
+
+    Runs in a transaction of its own, before the one that inserts events: batches of a new community would wait for
+    each other. A repeat is safe.
+    """
+    with transaction(engine) as connection:
+        connection.execute(_ENSURE, {"ids": sorted(ids)})
 
 
 def configure(connection: Connection, community_id: str, timezone: str | None, name: str | None) -> bool:

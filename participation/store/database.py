@@ -28,6 +28,14 @@ MISSING_CODES: Final = ("42P01", "42703", "3F000")
 REFUSED_CODES: Final = ("28P01", "28000", "3D000")
 """A wrong password, user or database name."""
 
+_KEEPALIVE: Final = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""libpq's options (seconds; the last in milliseconds) by which a machine that vanished is noticed in a minute."""
+
 
 def connect(url: str, lock_timeout_seconds: float = 10.0) -> Engine:
     """Return an engine for the database at `url`. Nothing is connected before the first use.
@@ -43,6 +51,7 @@ def connect(url: str, lock_timeout_seconds: float = 10.0) -> Engine:
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": 5,
+            **_KEEPALIVE,
             "application_name": "participation",
             "options": f"-c lock_timeout={int(lock_timeout_seconds * 1000)} -c timezone=UTC",
         },
@@ -53,8 +62,8 @@ def connect(url: str, lock_timeout_seconds: float = 10.0) -> Engine:
 def transaction(engine: Engine) -> Iterator[Connection]:
     """Run the block in one transaction, committed at its end.
 
-    Raises `Unavailable` where a repeat may help, `Rejected` where a row's values are at fault, `ConfigError`
-    where the schema or the URL is wrong. Anything else comes through as it is.
+    Raises `Unavailable` where a repeat may help, `Rejected` where a row's values are at fault, and `ConfigError`
+    for everything else that PostgreSQL says: a wrong schema or URL, a missing right, or what is not known to pass.
     """
     with translated(), engine.connect() as connection:
         try:
@@ -83,7 +92,7 @@ def translated() -> Iterator[None]:
             raise Rejected(f"{code}: {text}") from error
         if code in MISSING_CODES:
             raise ConfigError(f"the database is not migrated ({text}): run `participation migrate`") from error
-        raise
+        raise ConfigError(f"PostgreSQL refuses with {code} ({text}): put right what it names") from error
 
 
 def _without_code(cause: object, text: str) -> Exception:

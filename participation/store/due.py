@@ -1,6 +1,6 @@
 """Which local days are due: marked since they were last computed, and over where the community lives."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
@@ -39,6 +39,13 @@ SELECT community_id, highlight_date FROM (
 WHERE highlight_date BETWEEN :first AND :last ORDER BY highlight_date
 """)
 
+# A day that is marked before it is over waits from its local midnight on.
+_OLDEST = text("""
+SELECT min(greatest(marked_at, CAST(highlight_date + 1 AS timestamp) AT TIME ZONE timezone))
+FROM due_days JOIN communities USING (community_id)
+WHERE highlight_date < CAST(now() AT TIME ZONE timezone AS date)
+""")
+
 # Every batch adds its marks instead of looking for them, so that no flush waits for another; here they become few.
 # A mark goes only if a later one stays: the lock keeps it from a computation that has not seen all that it marks.
 _COMPACT = text("""
@@ -63,6 +70,12 @@ def due(connection: Connection, community_id: str | None = None) -> list[Day]:
 def is_due(connection: Connection, community_id: str, day: date) -> bool:
     """Whether events of the day wait to be counted, also if the day has not closed yet."""
     return bool(connection.scalar(_IS_DUE, {"community_id": community_id, "day": day}))
+
+
+def oldest_at(connection: Connection) -> datetime | None:
+    """Return since when the day that waits longest has been over and marked, None if no day is due."""
+    oldest: datetime | None = connection.scalar(_OLDEST)
+    return oldest
 
 
 def between(connection: Connection, community_id: str, first: date, last: date) -> list[Day]:

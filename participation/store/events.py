@@ -12,7 +12,8 @@ from typing import Final, NamedTuple, Self
 
 from sqlalchemy import Connection, text
 
-from participation.errors import Rejected
+from participation import failpoint
+from participation.errors import Rejected, Taken
 from participation.store import calendar
 from participation.store.database import translated
 
@@ -76,6 +77,9 @@ class Counts:
 
 _COLUMNS: Final = ", ".join(Row._fields)
 
+# Tried, not waited for: whoever holds it may have been stopped with its transaction open.
+_OWN = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:batch_id, 0))")
+
 _BEGIN = text("""
 INSERT INTO ingest_batches (batch_id, received, started_at) VALUES (:batch_id, :received, :started_at)
 ON CONFLICT DO NOTHING RETURNING true
@@ -89,11 +93,6 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming
 _EMPTY = text("DELETE FROM incoming")
 
 _COPY = f"COPY incoming ({_COLUMNS}) FROM STDIN (FORMAT csv)"
-
-_COMMUNITIES = text("""
-INSERT INTO communities (community_id) SELECT DISTINCT community_id FROM incoming ORDER BY 1
-ON CONFLICT DO NOTHING
-""")
 
 # Sorted by key: two batches that overlap would otherwise wait for each other in a circle.
 _INSERT = text(f"""
@@ -133,8 +132,11 @@ def store_batch(
 ) -> Counts | None:
     """Store the batch; return what became of it, or None if it was stored before.
 
-    The caller commits. A row that passes validation and that PostgreSQL still rejects becomes a dead letter.
+    The caller commits, and has made the partitions and communities. A row that passes validation and that PostgreSQL
+    still rejects becomes a dead letter. Raises `Taken` while another transaction is storing the batch.
     """
+    if not connection.scalar(_OWN, {"batch_id": batch_id}):
+        raise Taken(f"another process is storing the batch {batch_id}")
     received = len(accepted) + len(dead)
     begin = {"batch_id": batch_id, "received": received, "started_at": started_at}
     if connection.scalar(_BEGIN, begin) is None:
@@ -155,6 +157,7 @@ def store_batch(
         connection.execute(_IMPORTS, imports)
     total = sum(by_import.values(), start=Counts(0, 0, 0, 0))
     connection.execute(_END, {"batch_id": batch_id, **asdict(total)})
+    failpoint.reach("after_copy")
     return total
 
 
@@ -200,5 +203,4 @@ def _copy(connection: Connection, accepted: Sequence[Accepted]) -> Counter[str |
     connection.execute(_EMPTY)
     with closing(connection.connection.cursor()) as cursor:
         cursor.copy_expert(_COPY, buffer)
-    connection.execute(_COMMUNITIES)
     return Counter({row.import_id: row.events for row in connection.execute(_INSERT)})

@@ -1,12 +1,21 @@
 """The books: what batches and imports came to, for whoever waits or watches."""
 
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
+from participation.errors import Unavailable
 from participation.store import due
+from participation.store.database import transaction
+
+LOOK_SECONDS: Final = 0.2
+"""How often whoever waits for an import looks into the books."""
 
 _IMPORT = text("""
 SELECT coalesce(sum(stored), 0), coalesce(sum(duplicates), 0), coalesce(sum(dead), 0)
@@ -55,6 +64,24 @@ class Books:
 def tally(connection: Connection, import_id: UUID) -> Tally:
     """Return what became of the import's events so far."""
     return Tally(*connection.execute(_IMPORT, {"import_id": import_id}).one())
+
+
+def wait(engine: Engine, import_id: UUID, accepted: int, on_progress: Callable[[Tally, float], None]) -> Tally:
+    """Wait until so many of the import's events are stored, duplicates or dead; return the counts.
+
+    Calls `on_progress` with the counts so far and the seconds since they last changed.
+    """
+    seen, changed_at = None, time.monotonic()
+    now = Tally(0, 0, 0)
+    while True:
+        with suppress(Unavailable), transaction(engine) as connection:  # a restart of the server is waited for
+            now = tally(connection, import_id)
+        if now.done >= accepted:
+            return now
+        if now != seen:
+            seen, changed_at = now, time.monotonic()
+        on_progress(now, time.monotonic() - changed_at)
+        time.sleep(LOOK_SECONDS)
 
 
 def books(connection: Connection) -> Books:

@@ -44,10 +44,15 @@ def migrate(url: str, partitions_ahead_months: int = PARTITIONS_AHEAD) -> list[s
 
 def check(engine: Engine) -> None:
     """Raise `ConfigError` unless the schema is the one that this version needs, or a later one."""
-    current = _current(engine)
-    missing = _missing(current)
+    missing = _missing(_current(engine))
     if missing:
         raise ConfigError(f"the database lacks {len(missing)} migration(s): run `participation migrate`")
+
+
+def standing(engine: Engine) -> tuple[list[str], str | None]:
+    """Return the migrations that are missing, and the schema's version if it is later than what this version knows."""
+    current = _current(engine)
+    return _missing(current), None if current in (None, *_known()) else current
 
 
 def _config() -> Config:

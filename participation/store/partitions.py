@@ -48,15 +48,24 @@ def ensure(engine: Engine, months: Iterable[str]) -> list[str]:
 
 def ahead(engine: Engine, moment: datetime, months: int) -> list[str]:
     """Make the partition of the month that holds `moment` and those of the `months` after it."""
-    wanted = [moment.astimezone(UTC).replace(day=1)]
-    for _ in range(months):
-        wanted.append(following(wanted[-1]))
-    return ensure(engine, [f"{month:%Y-%m}" for month in wanted])
+    return ensure(engine, _months(moment, months))
+
+
+def missing(connection: Connection, moment: datetime, months: int) -> list[str]:
+    """Return the names of those partitions that `ahead` would make now."""
+    return _missing(connection, map(_name, _months(moment, months)))
 
 
 def following(month: datetime) -> datetime:
     """Return the same moment of the next month."""
     return month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)
+
+
+def _months(moment: datetime, months: int) -> list[str]:
+    wanted = [moment.astimezone(UTC).replace(day=1)]
+    for _ in range(months):
+        wanted.append(following(wanted[-1]))
+    return [f"{month:%Y-%m}" for month in wanted]
 
 
 def _name(month: str) -> str:

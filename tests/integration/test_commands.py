@@ -19,11 +19,11 @@ from sqlalchemy import Engine, text
 from participation import keys, message
 from participation.local.process import spawn, wait_until
 from participation.store.database import connect
+from tests.commands import PARTICIPATION, run
 from tests.rows import event, put
 from tests.worker import SECONDS, running
 
 ROOT = Path(__file__).parents[2]
-PARTICIPATION = [sys.executable, "-c", "from participation.cli import main; main()"]
 
 
 @pytest.fixture
@@ -31,12 +31,6 @@ def engine(environment: None, database: str) -> Iterator[Engine]:
     engine = connect(database)
     yield engine
     engine.dispose()
-
-
-def run(*arguments: str | Path, code: int = 0, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    ended = subprocess.run([*PARTICIPATION, *arguments], input=given, capture_output=True, timeout=SECONDS, check=False)
-    assert ended.returncode == code, ended
-    return ended
 
 
 def lines(*events: object) -> bytes:

@@ -11,7 +11,7 @@ from redis import Redis
 from sqlalchemy import Engine, text
 
 from participation import keys, message
-from participation.errors import ConfigError, Unavailable
+from participation.errors import ConfigError, Taken, Unavailable
 from participation.ingest.claim import Limits, claim, sweep
 from participation.ingest.flush import flush, store
 from participation.ingest.read import read
@@ -159,7 +159,7 @@ def test_store__repeats_in_one_batch_and_over_batches_are_counted(engine: Engine
 
 def test_store__overlapping_batches_at_once_store_each_event_once(engine: Engine) -> None:
     """Batches with the same events in opposite orders, in parallel, neither deadlock nor store twice."""
-    put(engine, [event(object_id="before")])  # a new community would make the batches wait for each other
+    put(engine, [event(object_id="before")])
     elements = [message.encode(event(object_id=str(number))) for number in range(5_000)]
     accepted, _ = read(elements)
     begin = Barrier(2)
@@ -176,12 +176,31 @@ def test_store__overlapping_batches_at_once_store_each_event_once(engine: Engine
 
 
 def test_store__same_batch_twice_at_once_is_stored_once(engine: Engine) -> None:
-    """Of two workers with one batch the second waits for the first and then has nothing to do."""
+    """Of two workers with one batch only one stores it; the other finds it taken, and does not wait, or done."""
     elements = [message.encode(event(object_id=str(number))) for number in range(500)] + [b"nothing"]
     batch_id = uuid4().hex
+
+    def store_unless_taken(_: int) -> Counts | None:
+        try:
+            return store(engine, batch_id, elements)
+        except Taken:
+            return None
+
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda _: store(engine, batch_id, elements), range(2)))
+        results = list(pool.map(store_unless_taken, range(2)))
     assert sorted(results, key=str) == [Counts(501, 500, 0, 1), None]
+
+
+def test_flush__batch_that_another_process_is_storing_is_left_to_it(redis: Redis, engine: Engine) -> None:
+    """While a transaction that may have been stopped holds the batch, nobody waits for it and nothing is removed."""
+    queue(redis, 1)
+    batch_id = str(claim(redis, LIMITS))
+    with transaction(engine) as connection:
+        store_batch(connection, batch_id, datetime.now(UTC), [], [])
+        assert flush(redis, engine, batch_id) is None
+        assert redis.exists(keys.batch(batch_id))
+        connection.rollback()
+    assert flush(redis, engine, batch_id) == Counts(1, 1, 0, 0)
 
 
 def test_store__makes_the_partition_of_any_month(database: str) -> None:

@@ -120,6 +120,11 @@ def test_participation__without_a_command_lists_them(run: Run) -> None:
 
 SHOW = ("highlights", "show", "--community", "c")
 COMPUTE = ("highlights", "compute", "--community", "c")
+LETTERS = ("dead-letters",)
+MOMENT = "write a duration before now as 24h, 7d or 4w, a date as 2026-03-29, or a moment as 2026-03-29T12:00:00Z"
+CODE = "write it as `participation dead-letters list --json` shows it"
+WHICH = "say which letters, in exactly one way: ids as in `replay 22 23`, --reason CODE, or --all"
+ONE = "--event repairs one letter: give its id, as in `replay 22 --event event.json`"
 HINT = "write it as YYYY-MM-DD, as in 2026-03-29"
 TOGETHER = "--from and --to go together: give both"
 UNSET = "{} is not set: put it into the environment or into .env, as {}://…, or start servers with `participation up`"
@@ -167,6 +172,34 @@ UNSET = "{} is not set: put it into the environment or into .env, as {}://…, o
             "missing.ndjson: cannot be read (No such file or directory); nothing was imported",
         ),
         (("import", "events", "."), ".: cannot be read (Is a directory); nothing was imported"),
+        ((*LETTERS, "list", "--all", "--replayed"), "--replayed does not go with --all: one of them is enough"),
+        (
+            (*LETTERS, "list", "--raw"),
+            "--raw goes with --json: `participation dead-letters show ID` shows a message to people",
+        ),
+        ((*LETTERS, "list", "--since", "3m"), f"--since: '3m' is no moment: {MOMENT}"),
+        ((*LETTERS, "list", "--until", "now"), f"--until: 'now' is no moment: {MOMENT}"),
+        ((*LETTERS, "list", "--limit", "0"), "Invalid value for '--limit': Input should be greater than or equal to 1"),
+        ((*LETTERS, "list", "--reason", "\udcff"), f"--reason: '\\udcff' is none: {CODE}"),
+        ((*LETTERS, "list", "--batch", ""), f"--batch: '' is none: {CODE}"),
+        ((*LETTERS, "show"), "Missing argument 'ID'."),
+        (
+            (*LETTERS, "show", "x"),
+            "Invalid value for 'ID': Input should be a valid integer, unable to parse string as an integer",
+        ),
+        ((*LETTERS, "show", "22", "--json", "--event"), "--json does not go with --event, which is JSON, too"),
+        ((*LETTERS, "replay"), WHICH),
+        ((*LETTERS, "replay", "22", "--all"), WHICH),
+        ((*LETTERS, "replay", "--reason", "rejected", "--all"), WHICH),
+        ((*LETTERS, "replay", "22", "23", "--event", "-"), ONE),
+        ((*LETTERS, "replay", "--all", "--event", "-"), ONE),
+        (
+            (*LETTERS, "replay", "22", "--event", "missing.json"),
+            "missing.json: cannot be read (No such file or directory); nothing was sent",
+        ),
+        ((*LETTERS, "purge"), "Missing option '--older-than'."),
+        ((*LETTERS, "purge", "--older-than", "30"), f"--older-than: '30' is no moment: {MOMENT}"),
+        ((*LETTERS, "purge", "--older-than", "1d", "--reason", "a b"), f"--reason: 'a b' is none: {CODE}"),
         (("status",), UNSET.format("DATABASE_URL", "postgresql")),
         (("migrate",), UNSET.format("DATABASE_URL", "postgresql")),
         (("communities", "list"), UNSET.format("DATABASE_URL", "postgresql")),
@@ -194,7 +227,18 @@ def test_status__without_redis_url_says_so(run: Run, nobody: int) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("migrate",), ("communities", "list"), ("members", "unlink", "irc:ada"), SHOW, COMPUTE, ("import", "events", "-")],
+    [
+        ("migrate",),
+        ("communities", "list"),
+        ("members", "unlink", "irc:ada"),
+        SHOW,
+        COMPUTE,
+        ("import", "events", "-"),
+        (*LETTERS, "list"),
+        (*LETTERS, "show", "22"),
+        (*LETTERS, "replay", "--all"),
+        (*LETTERS, "purge", "--older-than", "30d"),
+    ],
     ids=" ".join,
 )
 def test_participation__names_a_postgresql_that_is_not_there(run: Run, nobody: int, words: tuple[str, ...]) -> None:

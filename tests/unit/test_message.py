@@ -420,6 +420,12 @@ CONTENT_TYPE = [
 ]
 COMPRESSION = [
     packed(zlib.compress(b"[]"), "application/x-brotli"),
+    packed(zlib.compress(b"[]")[:-1], "application/x-gzip"),
+    packed(b"x", "application/x-gzip"),
+    packed(zlib.compress(PLAIN_BODY.encode())[:-20], "application/x-gzip"),
+    packed(bz2.compress(PLAIN_BODY.encode())[:-20], "application/x-bz2"),
+    packed(lzma.compress(PLAIN_BODY.encode())[:-60], "application/x-lzma"),
+    packed(b"", "application/x-gzip"),
     packed(zlib.compress(b"[]"), "application/zstd"),
     packed(zlib.compress(b"[]"), "zlib"),
     packed(zlib.compress(b"[]"), ""),
@@ -460,10 +466,6 @@ BAD_BODY = [
     v2(body=b64(PLAIN_BODY.encode()), properties={"body_encoding": "BASE64"}),
     v2(body=b64(PLAIN_BODY.encode()), properties={"body_encoding": 64}),
     v2(body=b64(PLAIN_BODY.encode()), properties={"body_encoding": ["base64"]}),
-    packed(zlib.compress(PLAIN_BODY.encode())[:-20], "application/x-gzip"),
-    packed(bz2.compress(PLAIN_BODY.encode())[:-20], "application/x-bz2"),
-    packed(lzma.compress(PLAIN_BODY.encode())[:-60], "application/x-lzma"),
-    packed(b"", "application/x-gzip"),
     packed(zlib.compress(b"nonsense"), "application/x-gzip"),
 ]
 UNKNOWN_TASK = [

@@ -1,0 +1,72 @@
+"""What a command that sends events shows on standard error: how far it is, and what became of the events."""
+
+from functools import partial
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from sqlalchemy import Engine
+
+from participation.store import ledger
+from participation.store.ledger import Tally
+
+HINT_SECONDS = 15.0
+"""How long nothing may change before the command says what may be the matter."""
+
+
+class Bars:
+    """Two progress bars, published and stored, and lines of text above them. size: the end of the first."""
+
+    def __init__(self, size: int | None) -> None:
+        self.console = Console(stderr=True)
+        self.progress = Progress(
+            TextColumn("{task.description:<9}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[events]:>12,} events"),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,  # there it would leave nothing but an empty line
+        )
+        self.publishing = self._bar("published", size)
+        self.hinted = False
+
+    def _bar(self, description: str, total: int | None) -> TaskID:
+        return self.progress.add_task(description, total=total, events=0)
+
+    def __enter__(self) -> "Bars":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def published(self, done: int, accepted: int, size: int | None = None) -> None:
+        """Show that so much of the size is done, and that so many events were accepted."""
+        self.progress.update(self.publishing, completed=done, events=accepted, total=size)
+
+    def wait(self, engine: Engine, import_id: UUID, accepted: int) -> Tally:
+        """Wait until so many of the import's events are stored, duplicates or dead; return the counts."""
+        storing = self._bar("stored", accepted)
+        try:
+            return ledger.wait(engine, import_id, accepted, partial(self._stored, storing))
+        except KeyboardInterrupt:
+            typer.echo(
+                f"interrupted: the {accepted:,} accepted events are in the queue and will be stored by the workers",
+                err=True,
+            )
+            raise
+
+    def _stored(self, storing: TaskID, tally: Tally, unchanged_seconds: float) -> None:
+        self.progress.update(storing, completed=tally.done, events=tally.done)
+        if unchanged_seconds > HINT_SECONDS and not self.hinted:
+            self.hinted = True
+            self.say(
+                f"nothing was stored for {HINT_SECONDS:.0f} s: does a worker run (`participation status`)? Still "
+                "waiting; Ctrl-C leaves the events in the queue."
+            )

@@ -1,0 +1,1 @@
+"""`participation doctor`: what the servers' real settings make of the promise. Bounded in time."""

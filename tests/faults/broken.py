@@ -1,0 +1,49 @@
+"""The Celery app with one of its guarantees taken out, to see that the checker notices. `BROKEN` names which."""
+
+import os
+from collections.abc import Iterable
+from uuid import uuid4
+
+from redis import Redis
+from sqlalchemy import Engine
+
+from participation import event, keys
+from participation.app import app
+from participation.ingest import flush, read
+from participation.store.events import Accepted, Counts, DeadLetter
+
+__all__ = ["app"]
+
+_store_or_postpone, _store, _read = flush._store_or_postpone, flush.store, read.read
+
+
+def _list_goes_first(redis: Redis, engine: Engine, batch_id: str, elements: Iterable[bytes]) -> Counts | None:
+    """Take the batch out of Redis before it is committed."""
+    kept = list(elements)
+    redis.delete(keys.batch(batch_id))
+    redis.zrem(keys.BATCHES, batch_id)
+    return _store_or_postpone(redis, engine, batch_id, kept)
+
+
+def _store_under_another_name(engine: Engine, batch_id: str, elements: Iterable[bytes]) -> Counts | None:
+    """Forget which batches are stored."""
+    return _store(engine, f"{batch_id}-{uuid4().hex}", elements)
+
+
+def _drop_poison(elements: Iterable[bytes]) -> tuple[list[Accepted], list[DeadLetter]]:
+    """Leave out what is no event."""
+    accepted, _ = _read(elements)
+    return accepted, []
+
+
+match os.environ["BROKEN"]:
+    case "batch list deleted before COMMIT":
+        flush._store_or_postpone = _list_goes_first
+    case "events have no identity":
+        event.event_id = lambda event: uuid4()
+    case "batches have no identity":
+        flush.store = _store_under_another_name
+    case "poison dropped":
+        flush.read = _drop_poison  # type: ignore[attr-defined]
+    case unknown:
+        raise ValueError(f"BROKEN={unknown}: there is no such variant")
