@@ -285,6 +285,23 @@ class Rig:
         self.sql(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
         self.sql("SELECT pg_reload_conf()")
 
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Have Redis refuse every write until the block ends."""
+        self._limit(1)
+        try:
+            yield
+        finally:
+            self._limit(0)
+
+    def _limit(self, memory: int) -> None:
+        with self.redis() as redis:
+            redis.config_set("maxmemory", memory)
+
+    def is_drained(self) -> bool:
+        with self.redis() as redis:
+            return not redis.exists(keys.EVENTS) and not redis.zcard(keys.BATCHES)
+
     def cut_connections(self) -> None:
         """Cut every connection to Redis but the one that asks for it."""
         with self.redis() as redis:

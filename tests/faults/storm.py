@@ -172,10 +172,8 @@ class Storm:
         os.kill(self.rig.servers.valkey.pid, signal.SIGCONT)
 
     def fill_redis(self) -> None:
-        with self.rig.redis() as redis:
-            redis.config_set("maxmemory", 1)
+        with self.rig.full():
             self.outage()
-            redis.config_set("maxmemory", 0)
 
     def cut_connections(self) -> None:
         self.rig.cut_connections()

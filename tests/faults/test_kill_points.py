@@ -13,7 +13,7 @@ from tests.worker import eventually
 
 Judge = Callable[[str], Report]
 
-TIMES = 3
+TIMES = 2
 """How often each point is met in one test."""
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from participation import keys
 from tests.faults.proxy import Mode, Proxy
 from tests.faults.report import Report
 from tests.faults.rig import Rig, Servers, administer, answers, tear
@@ -248,19 +247,18 @@ def after(seconds: float) -> Callable[[], bool]:
 
 
 @pytest.mark.matrix
-def test_redis_full__delay_raises_and_draining_goes_on(rig: Rig, holds: Judge) -> None:
-    """A full Redis refuses events with a clear error, and what it holds is stored meanwhile."""
-    with rig.load(poison=0), rig.redis() as redis:
+@pytest.mark.parametrize("cut", [False, True])
+def test_redis_full__delay_raises_and_draining_goes_on(rig: Rig, holds: Judge, cut: bool) -> None:
+    """A full Redis refuses events with a clear error, and what it holds is stored, also by a worker that comes back."""
+    with rig.load(poison=0):
         rig.worker()
         for _ in range(TIMES):
             rig.more(100)
-            with rig.fault():
-                redis.config_set("maxmemory", 1)
-                try:
-                    eventually(lambda: not redis.exists(keys.EVENTS) and not redis.zcard(keys.BATCHES))
-                finally:
-                    redis.config_set("maxmemory", 0)
-    holds("Redis full, noeviction")
+            with rig.fault(), rig.full():
+                if cut:
+                    rig.cut_connections()
+                eventually(rig.is_drained)
+    holds("Redis full, noeviction" + (", and connections cut" if cut else ""))
     assert rig.seen("raised") >= TIMES
 
 

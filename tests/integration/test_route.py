@@ -10,10 +10,12 @@ from uuid import UUID
 
 import celery
 import pytest
+from celery.signals import after_task_publish
 from redis import Redis
 from sqlalchemy import Engine, text
 
-from participation import Event, EventType, InvalidEvent, Unavailable, keys, message, track_event
+from participation import Event, EventType, InvalidEvent, Unavailable, keys, message, tasks, track_event
+from participation.app import app
 from participation.event import decode, event_id
 from participation.store.database import connect
 from participation.tasks import maintain
@@ -30,6 +32,8 @@ def engine(environment: None, database: str) -> Iterator[Engine]:
     engine = connect(database)
     yield engine
     engine.dispose()
+    # Tasks that a test ran in this process keep their engine, whose database goes.
+    tasks._engine.cache_clear()
 
 
 @pytest.fixture
@@ -79,6 +83,32 @@ def test_delay__takes_what_python_has(redis: Redis, engine: Engine) -> None:
     )
     track_event.apply_async((event(),), countdown=3600, priority=7)
     eventually(lambda: at_rest(redis, engine, 4))
+    assert len(stored(engine)) == 1
+
+
+@pytest.mark.usefixtures("worker")
+def test_delay__program_that_watches_publishing_hears_of_it(redis: Redis, engine: Engine) -> None:
+    """A receiver of Celery's signals, as monitoring has, is told of every event, and the event is stored."""
+    heard = []
+
+    def listen(headers: dict[str, Any], **_: object) -> None:
+        heard.append(headers["id"])
+
+    after_task_publish.connect(listen)
+    try:
+        result = track_event.delay(event())
+    finally:
+        after_task_publish.disconnect(listen)
+    assert heard == [result.id]
+    assert track_event.delay(event(object_id="1")).id not in heard
+    eventually(lambda: at_rest(redis, engine, 2))
+
+
+def test_delay__eager_program_stores_by_itself(redis: Redis, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Celery's `task_always_eager`, as in somebody's tests, the event is stored at once and Redis is not asked."""
+    monkeypatch.setitem(app.conf, "task_always_eager", True)
+    assert track_event.delay(event()).successful()
+    assert redis.llen(keys.EVENTS) == 0
     assert len(stored(engine)) == 1
 
 
