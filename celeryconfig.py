@@ -21,6 +21,7 @@ def __getattr__(name: str) -> str:
 broker_connection_retry_on_startup = True
 # A Redis that refuses the declaration of a queue because it is full is waited for like one that is away.
 broker_channel_error_retry = True
+broker_connection_max_retries = None
 worker_consumer = "participation.worker:Consumer"
 broker_transport_options = {
     # One list a queue: what the claim and everybody else looks at.
@@ -50,8 +51,9 @@ task_default_queue = keys.NIGHTLY
 # The events queue is not among them: a worker claims it in batches.
 task_queues = [Queue(name, Exchange(name), routing_key=name) for name in (keys.FLUSH, keys.NIGHTLY)]
 
-# A database that took the commit and never says so is not waited for without end: the batch is handed out again.
-task_annotations = {keys.FLUSH_BATCH: {"time_limit": _settings.flush_time_limit_seconds}}
+# A database that took the commit and never says so is not waited for without end: a batch is handed out again, a day
+# is still due.
+task_time_limit = _settings.task_time_limit_seconds
 
 # A pointer is acknowledged when its batch is committed, and each process takes one at a time.
 task_acks_late = True

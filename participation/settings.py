@@ -76,8 +76,8 @@ class Settings(BaseSettings):
         gt=0,
         description="longest wait for a lock in PostgreSQL before a batch is put back and tried again",
     )
-    flush_time_limit_seconds: float = Field(
-        300.0, gt=0, description="longest a worker process may take to store one batch before it is replaced"
+    task_time_limit_seconds: float = Field(
+        300.0, gt=0, description="longest a worker process may take for one task before it is replaced"
     )
     compute_interval_seconds: float = Field(300.0, ge=1, description="how often Beat asks which local days are due")
     partitions_ahead_months: int = Field(3, ge=1, le=24, description="monthly partitions that are made ahead of time")

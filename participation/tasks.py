@@ -41,7 +41,7 @@ def _engine() -> Engine:
     from participation.store.database import connect
 
     configured = settings.load()
-    return connect(configured.database(), configured.lock_timeout_seconds)
+    return connect(configured.database(), configured.lock_timeout_seconds, 3 * configured.lock_timeout_seconds)
 
 
 @cache
@@ -64,6 +64,8 @@ def track_event(self: Task[Any, Any], event: object) -> dict[str, int] | None:
     try:
         counts = store(_engine(), batch_id, [raw])
     except Unavailable as error:
+        if self.request.is_eager:
+            raise
         time.sleep(_pause(0))
         raise Reject(error, requeue=True) from error
     return asdict(counts) if counts else None

@@ -19,6 +19,7 @@ from participation.app import app
 from participation.errors import ConfigError, Unavailable
 from participation.ingest.claim import Limits, claim, open_batches, sweep
 from participation.ingest.flush import flush
+from participation.publish import bulk
 from participation.store import migrate
 from participation.store.database import connect
 
@@ -59,7 +60,7 @@ def prepare(sender: Any, **_: object) -> None:
 
 def _check_and_make_room() -> None:
     configured = settings.load()
-    engine = connect(configured.database(), configured.lock_timeout_seconds)
+    engine = connect(configured.database(), configured.lock_timeout_seconds, 3 * configured.lock_timeout_seconds)
     try:
         with broker.connect(configured.redis(), CLAIM_TIMEOUT_SECONDS) as client:
             migrate.check(engine)
@@ -69,12 +70,17 @@ def _check_and_make_room() -> None:
 
 
 def _make_room(client: Redis, engine: Engine, size: int) -> None:
-    """While Redis is full Celery cannot start, for it writes at its start: first store what lies there."""
+    """While Redis is full Celery cannot start, for it writes at its start: first store what lies there.
+
+    That and no more: bots may go on sending as fast as this makes room.
+    """
     limits = Limits(size=size, waiting=sys.maxsize, open=sys.maxsize)
+    batches = bulk.waiting(client) // size + 1
     for batch_id in open_batches(client) if _is_full(client) else []:
         flush(client, engine, batch_id)
-    while _is_full(client) and (claimed := claim(client, limits)) is not None:
+    while batches and _is_full(client) and (claimed := claim(client, limits)) is not None:
         flush(client, engine, claimed)
+        batches -= 1
 
 
 def _is_full(client: Redis) -> bool:

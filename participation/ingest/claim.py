@@ -47,6 +47,7 @@ return claimed
 """
 
 _OVERDUE: Final = """#!lua flags=allow-oom
+if redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[2]) then return {} end
 local now = tonumber(redis.call('TIME')[1])
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[1]), 'LIMIT', 0, ARGV[2])
 for _, id in ipairs(ids) do redis.call('ZADD', KEYS[1], now, id) end
@@ -89,8 +90,11 @@ def claim(redis: Redis, limits: Limits) -> str | None:
 
 
 def sweep(redis: Redis, after_seconds: float, most: int) -> list[str]:
-    """Publish anew the pointers of open batches whose last one is so old that it may be lost; return their ids."""
-    ids = redis.eval(_OVERDUE, 1, keys.BATCHES, after_seconds, most)
+    """Publish anew the pointers of open batches whose last one is so old that it may be lost; return their ids.
+
+    Not while `most` pointers wait in the queue: then workers are behind, and the old ones may be among them.
+    """
+    ids = redis.eval(_OVERDUE, 2, keys.BATCHES, keys.FLUSH, after_seconds, most)
     overdue = [batch_id.decode() for batch_id in cast("list[bytes]", ids)]
     for batch_id in overdue:
         redis.eval(_PUBLISH, 1, keys.FLUSH, message.pointer(batch_id))

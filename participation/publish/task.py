@@ -1,15 +1,16 @@
 """The `track_event` task as its callers see it: it validates, sends, and answers within a bounded time."""
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NoReturn
 from uuid import uuid4
 
 from celery import Task, signals
-from celery.result import AsyncResult
+from celery.result import AsyncResult, EagerResult
 from kombu.exceptions import OperationalError
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from participation import broker, event, keys, message, settings
 from participation.errors import Unavailable
@@ -18,10 +19,11 @@ from participation.errors import Unavailable
 class TrackEvent(Task[..., Any]):
     """A Celery task whose caller learns at once that an event is invalid or that Redis did not take it."""
 
-    def apply_async(  # type: ignore[override] # the options are Celery's, passed on as they are
+    def apply_async(
         self,
         args: Sequence[object] | None = None,
         kwargs: Mapping[str, object] | None = None,
+        *positional: Any,
         **options: Any,
     ) -> AsyncResult[None]:
         """Send the event; when this returns, Redis has acknowledged it. `delay(event)` comes here.
@@ -32,9 +34,8 @@ class TrackEvent(Task[..., Any]):
         """
         payload = event.encode(event.decode(message.only_event(args or (), kwargs or {})))
         try:
-            if options or self._is_watched():
-                options["headers"] = {**(options.get("headers") or {}), **message.headers()}
-                return super().apply_async((payload,), {}, **options)
+            if positional or options or self._is_watched():
+                return self._publish(payload, positional, options)
             return self._push(payload)
         except (OperationalError, RedisError, OSError) as error:
             _refuse(error)
@@ -42,11 +43,29 @@ class TrackEvent(Task[..., Any]):
     def _push(self, payload: Mapping[str, object]) -> AsyncResult[None]:
         """Send what Celery would send, in one round trip.
 
-        Celery itself may try twice, asks for the queue's binding first and opens a client for each message.
+        Celery itself asks for the queue's binding first and opens a client for each message.
         """
         task_id = str(uuid4())
         self._redis.lpush(keys.EVENTS, message.encode(payload, task_id=task_id))
         return self.AsyncResult(task_id)
+
+    def _publish(
+        self, payload: Mapping[str, object], positional: Sequence[Any], options: dict[str, Any]
+    ) -> AsyncResult[None]:
+        """Let Celery send it, with all that it has to offer."""
+        options["headers"] = {**(options.get("headers") or {}), **message.headers()}
+        options.setdefault("retry", False)
+        begun = time.monotonic()
+        try:
+            result = super().apply_async((payload,), {}, *positional, **options)
+        except (OperationalError, RedisError, OSError):
+            # A connection that Redis has forgotten fails at once, and a new one may do.
+            if time.monotonic() - begun > self._limit / 4:
+                raise
+            result = super().apply_async((payload,), {}, *positional, **options)
+        if isinstance(result, EagerResult):
+            result.maybe_throw()
+        return result
 
     def _is_watched(self) -> bool:
         """Whether the program wants more of Celery than a message sent: to run tasks itself, or to hear of them."""
@@ -57,12 +76,19 @@ class TrackEvent(Task[..., Any]):
         )
 
     @cached_property
+    def _limit(self) -> float:
+        return settings.load().publish_timeout_seconds
+
+    @cached_property
     def _redis(self) -> Redis:
-        # Half of the setting: a Redis that hangs may first be slow to connect and then not answer.
-        return broker.connect(self.app.conf.broker_url, settings.load().publish_timeout_seconds / 2)
+        return broker.connect_within(self.app.conf.broker_url, self._limit)
 
 
 def _refuse(error: Exception) -> NoReturn:
+    if isinstance(error, ResponseError) or isinstance(error.__cause__, ResponseError):
+        raise Unavailable(
+            f"Redis refuses the event ({error}): it was not taken; put right what Redis says, and send it again"
+        ) from error
     raise Unavailable(
         f"Redis did not acknowledge the event ({error}): is it running, and is REDIS_URL right? "
         "It is unknown whether the event was taken; sending the same event again is safe"

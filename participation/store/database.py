@@ -13,8 +13,8 @@ from participation.errors import ConfigError, Rejected, Unavailable
 TRANSIENT_CLASSES: Final = ("08", "40", "53", "57", "58")
 """SQLSTATE classes that pass by themselves: connection, rollback, resources, operator intervention, system."""
 
-TRANSIENT_CODES: Final = ("25006", "55P03")
-"""Single codes that do: read-only for a while, lock not available."""
+TRANSIENT_CODES: Final = ("25006", "25P03", "25P04", "55P03")
+"""Single codes that do: read-only for a while, a transaction that took too long, lock not available."""
 
 NO_PARTITION: Final = "23514"
 """The code of a violated check; without a constraint's name it says that a partition is missing, and is made next."""
@@ -37,23 +37,34 @@ _KEEPALIVE: Final = {
 """libpq's options (seconds; the last in milliseconds) by which a machine that vanished is noticed in a minute."""
 
 
-def connect(url: str, lock_timeout_seconds: float = 10.0) -> Engine:
+def connect(url: str, lock_timeout_seconds: float = 10.0, idle_timeout_seconds: float = 0.0) -> Engine:
     """Return an engine for the database at `url`. Nothing is connected before the first use.
 
-    Raises `ConfigError` for what is no URL.
+    idle_timeout_seconds: after which PostgreSQL takes a program that holds a transaction open and says nothing for
+    dead, and rolls back; 0 for never. Raises `ConfigError` for what is no URL.
     """
     try:
         target = make_url(url).set(drivername="postgresql+psycopg2")
     except (ArgumentError, ValueError) as error:
         raise ConfigError(f"DATABASE_URL: {error}: write it as postgresql://user:password@host:port/name") from error
+    options = {
+        "lock_timeout": int(lock_timeout_seconds * 1000),
+        "idle_in_transaction_session_timeout": int(idle_timeout_seconds * 1000),
+        "timezone": "UTC",
+        # The same for the server's side of the connection, which by itself waits two hours.
+        "tcp_keepalives_idle": _KEEPALIVE["keepalives_idle"],
+        "tcp_keepalives_interval": _KEEPALIVE["keepalives_interval"],
+        "tcp_keepalives_count": _KEEPALIVE["keepalives_count"],
+    }
     return create_engine(
         target,
         pool_pre_ping=True,
+        hide_parameters=True,  # they are events, and errors are logged
         connect_args={
             "connect_timeout": 5,
             **_KEEPALIVE,
             "application_name": "participation",
-            "options": f"-c lock_timeout={int(lock_timeout_seconds * 1000)} -c timezone=UTC",
+            "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
         },
     )
 

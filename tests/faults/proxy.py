@@ -25,22 +25,22 @@ class Mode(Enum):
 class Proxy:
     """Listens on a free port. From `lose` on, a request that holds `word` loses its answer, `times` times.
 
-    lost: how many answers were lost so far.
+    Given `after`, only on a connection that has sent it since its last BEGIN. lost: how many answers were lost so far.
     """
 
     def __init__(self, port: int) -> None:
         self.port = free_port()
         self.lost = 0
         self._target = port
-        self._mode, self._word, self._left = Mode.PASS, b"", 0
+        self._mode, self._word, self._after, self._left = Mode.PASS, b"", b"", 0
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self._closed = False
         self._sockets: list[socket.socket] = []
         self._run(self._accept)
 
-    def lose(self, mode: Mode, word: bytes, times: int = 1) -> None:
+    def lose(self, mode: Mode, word: bytes, times: int = 1, after: bytes = b"") -> None:
         """Lose the answers to the next requests that hold the word. An empty word is in every request."""
-        self._mode, self._word, self._left = mode, word, times
+        self._mode, self._word, self._after, self._left = mode, word, after, times
 
     def close(self) -> None:
         self._closed = True
@@ -77,7 +77,7 @@ class Proxy:
 
     def _carry(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError, ValueError), client, server:
-            swallowing = False
+            swallowing, said = False, b""
             while not self._closed:
                 readable, _, _ = select.select([client, server], [], [])
                 for each in readable:
@@ -85,15 +85,16 @@ class Proxy:
                     if not data:
                         return
                     if each is client:
-                        swallowing = swallowing or self._loses(data)
+                        said = data if b"BEGIN" in data else said + data
+                        swallowing = swallowing or self._loses(data, said)
                         server.sendall(data)
                     elif not swallowing:
                         client.sendall(data)
                     elif self._mode is Mode.CUT:
                         return
 
-    def _loses(self, data: bytes) -> bool:
-        if self._mode is Mode.PASS or not self._left or self._word not in data:
+    def _loses(self, data: bytes, said: bytes) -> bool:
+        if self._mode is Mode.PASS or not self._left or self._word not in data or self._after not in said:
             return False
         self._left -= 1
         self.lost += 1

@@ -114,6 +114,7 @@ class Rig:
         self.ledgers.mkdir()
         self.marker = self.folder / "marker"
         self.random = random.Random(self.seed)
+        self._since = 0
 
     @property
     def name(self) -> str:
@@ -169,7 +170,10 @@ class Rig:
         return int(self.marker.read_text())
 
     def said(self, text: str) -> bool:
-        return text in self.log.read_text()
+        """Whether a worker has said it since the last fault began."""
+        with self.log.open("rb") as log:
+            log.seek(self._since)
+            return text.encode() in log.read()
 
     # Load
 
@@ -240,6 +244,7 @@ class Rig:
     def fault(self) -> Iterator[None]:
         """Count a fault; recovery is measured from the end of the block."""
         self.faults += 1
+        self._since = self.log.stat().st_size
         yield
         self.fault_ends.append(time.time())
 

@@ -175,15 +175,16 @@ def test_reply_to_commit_lost__batch_is_stored_once(rig: Rig, holds: Judge) -> N
     """A batch whose COMMIT succeeded and whose worker never heard of it is not stored again."""
     with Proxy(rig.servers.postgres.port) as proxy:
         url = rig.database_url.replace(f":{rig.servers.postgres.port}/", f":{proxy.port}/")
-        rig.worker(DATABASE_URL=url, PARTICIPATION_FLUSH_TIME_LIMIT_SECONDS="3")
+        rig.worker(DATABASE_URL=url, PARTICIPATION_TASK_TIME_LIMIT_SECONDS="3")
         with rig.load():
             for mode in (Mode.CUT, Mode.HANG) * TIMES:
                 rig.more(50)
                 with rig.fault():
                     before = proxy.lost
-                    proxy.lose(mode, b"COMMIT")
+                    proxy.lose(mode, b"COMMIT", after=b"UPDATE ingest_batches")
                     eventually(lambda: proxy.lost > before)  # noqa: B023 - asked before the next turn
         holds("reply to COMMIT lost, connection cut or left open")
+    assert rig.log.read_text().count("batch_replayed") >= 2 * TIMES
 
 
 @pytest.mark.matrix

@@ -11,6 +11,7 @@ from participation import keys, message
 from participation.ingest.claim import sweep
 from participation.local.process import kill
 from tests.faults.producer import COMMUNITIES
+from tests.faults.proxy import Mode, Proxy
 from tests.faults.report import Report
 from tests.faults.rig import Rig
 from tests.worker import eventually
@@ -117,11 +118,47 @@ def test_beat_down__every_due_day_is_computed_once(rig: Rig, holds: Judge) -> No
     rig.beat(PARTICIPATION_COMPUTE_INTERVAL_SECONDS="1")
     eventually(lambda: rig.count("due_days") == 0)
     assert rig.count("community_daily_highlights") == len(COMMUNITIES) * 4
+    two_rounds_of_beat(rig)  # days that were asked for twice are behind us
     computed = rig.sql("SELECT community_id, highlight_date, computed_at FROM community_daily_highlights")
-    asked = rig.log.read_text().count("compute_due_days[")
-    eventually(lambda: rig.log.read_text().count("compute_due_days[") >= asked + 6)
+    two_rounds_of_beat(rig)
     assert rig.sql("SELECT community_id, highlight_date, computed_at FROM community_daily_highlights") == computed
     holds("Beat down over midnight")
+
+
+def two_rounds_of_beat(rig: Rig) -> None:
+    """Wait until Beat has asked twice more what is due, and has its answers."""
+    asked = rig.log.read_text().count("compute_due_days[")
+    eventually(lambda: rig.log.read_text().count("compute_due_days[") >= asked + 6)
+
+
+def test_reply_to_commit_of_a_day_lost__ingest_goes_on(rig: Rig, holds: Judge) -> None:
+    """Processes that wait for ever for the COMMIT of a day are replaced: events are stored, the day is computed."""
+    with Proxy(rig.servers.postgres.port) as proxy:
+        url = rig.database_url.replace(f":{rig.servers.postgres.port}/", f":{proxy.port}/")
+        with rig.load():
+            rig.worker(DATABASE_URL=url, PARTICIPATION_TASK_TIME_LIMIT_SECONDS="4")
+            rig.more(200)
+            with rig.fault():
+                # As many as the worker has processes.
+                proxy.lose(Mode.HANG, b"COMMIT", times=2, after=b"community_daily_highlights")
+                rig.beat(PARTICIPATION_COMPUTE_INTERVAL_SECONDS="1")
+                eventually(lambda: proxy.lost == 2)
+            rig.more(100)
+            eventually(lambda: rig.said("Hard time limit"))
+        holds("reply to the COMMIT of a day's computation lost")
+
+
+def test_worker_frozen__its_transaction_ends(rig: Rig, holds: Judge) -> None:
+    """A worker that is frozen as a whole and never goes on loses its transaction, and another stores the batch."""
+    with rig.load():
+        frozen = rig.stopping_worker("after_copy")
+        rig.stopped_process()
+        held = rig.open_batches()
+        with rig.fault():
+            os.killpg(frozen.pid, signal.SIGSTOP)
+            rig.worker()
+        eventually(lambda: not held & rig.open_batches())
+    holds("whole worker frozen in the middle of a transaction")
 
 
 def test_clock_days_off__refused_or_counted_on_its_day(rig: Rig, holds: Judge) -> None:
