@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,50 @@ def test_delay__eager_program_stores_by_itself(redis: Redis, engine: Engine, mon
     assert track_event.delay(event()).successful()
     assert redis.llen(keys.EVENTS) == 0
     assert len(stored(engine)) == 1
+
+
+def test_delay__eager_program_learns_that_postgresql_is_away(
+    environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is no queue in between, an event that cannot be stored now is the caller's to send again."""
+    monkeypatch.setitem(app.conf, "task_always_eager", True)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x")
+    tasks._engine.cache_clear()
+    with pytest.raises(Unavailable, match="PostgreSQL"):
+        track_event.delay(event())
+    tasks._engine.cache_clear()
+
+
+def test_delay__more_threads_than_a_pool_has_by_itself(environment: None, redis: Redis) -> None:
+    """A hundred and fifty threads that wait for a slow Redis at once are all served."""
+    redis.client_pause(300)
+    with ThreadPoolExecutor(150) as pool:
+        results = list(pool.map(track_event.delay, [event(object_id=str(n)) for n in range(150)]))
+    assert len({result.id for result in results}) == redis.llen(keys.EVENTS) == 150
+
+
+@pytest.mark.parametrize("options", [{}, {"priority": 0}])
+def test_delay__connection_that_redis_has_cut_is_replaced(
+    environment: None, redis: Redis, options: dict[str, Any]
+) -> None:
+    """After Redis has cut an idle connection the next call opens another, and its caller does not notice."""
+    track_event.apply_async((event(),), **options)
+    redis.client_kill_filter(_type="normal", skipme=True)
+    track_event.apply_async((event(object_id="1"),), **options)
+    assert redis.llen(keys.EVENTS) == 2
+
+
+@pytest.mark.parametrize("options", [{}, {"priority": 0}])
+def test_delay__full_redis_says_that_the_event_was_not_taken(
+    environment: None, redis: Redis, options: dict[str, Any]
+) -> None:
+    """A refusal is told apart from silence: nothing was taken, and the text says why."""
+    redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(Unavailable, match=r"refuses the event .*maxmemory.*: it was not taken"):
+            track_event.apply_async((event(),), **options)
+    finally:
+        redis.config_set("maxmemory", 0)
 
 
 def test_delay__invalid_event_raises_and_sends_nothing(redis: Redis, engine: Engine) -> None:
@@ -305,6 +350,12 @@ def test_maintain__makes_partitions_ahead_and_forgets_old_batches(engine: Engine
     assert maintain() == []
     with engine.connect() as connection:
         assert connection.scalars(text("SELECT batch_id FROM ingest_batches")).all() == ["1"]
+
+
+def test_worker__waits_for_redis_without_limit() -> None:
+    """Celery would give up after a hundred tries, and every worker end in an outage of an hour."""
+    assert app.conf.broker_connection_max_retries is None
+    assert app.conf.broker_connection_retry
 
 
 @pytest.mark.parametrize(
