@@ -35,7 +35,7 @@ EVENTS ?=
 
 faults: .venv/installed ## every fault on real servers under load; SEED=… and MINUTES=… or EVENTS=… for random ones
 ifeq ($(MINUTES)$(EVENTS),)
-	SEED=$(SEED) $(BIN)/pytest tests/faults -m "matrix or not matrix" --durations=0
+	SEED=$(SEED) $(BIN)/pytest tests/faults -m "matrix or not matrix"
 else
 	$(BIN)/python -m tests.faults.storm --seed $(SEED) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(EVENTS),--events $(EVENTS))
 endif

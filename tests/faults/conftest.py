@@ -57,6 +57,7 @@ def holds(rig: Rig, request: pytest.FixtureRequest) -> Callable[..., Report]:
     return judge
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     rows = config.stash.get(_ROWS, [])
     if rows:
