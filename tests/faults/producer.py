@@ -152,7 +152,7 @@ def run(producer: Producer, arguments: argparse.Namespace) -> None:
             if producer.stopping or number == arguments.count:
                 return
             producer.send(event)
-            if producer.random.random() < AGAIN:
+            if producer.random.random() < arguments.again:
                 producer.send(event)
             if producer.random.random() < arguments.poison:
                 # The 5 MB of the largest kind would be most of the load.
@@ -170,6 +170,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--count", type=int, default=-1)
     parser.add_argument("--poison", type=float, default=0.0)
+    parser.add_argument("--again", type=float, default=AGAIN)
     parser.add_argument("--sync-every", type=int, default=1)
     arguments = parser.parse_args()
     stream = f"{arguments.seed}/{arguments.stream or arguments.name}"

@@ -25,6 +25,7 @@ from participation.local.postgres import Postgres
 from participation.local.process import kill, spawn
 from participation.local.valkey import Valkey
 from tests.faults.checker import check
+from tests.faults.producer import AGAIN
 from tests.faults.report import Report
 from tests.worker import celery, eventually
 
@@ -186,16 +187,18 @@ class Rig:
         poison: float = 0.01,
         redis_url: str = "",
         same: bool = False,
+        again: float = AGAIN,
         count: int = -1,
         sync_every: int = 1,
     ) -> Iterator[list[subprocess.Popen[bytes]]]:
         """Have bots send events, so many each or without end, until the block ends.
 
-        rate: events a second of each, 0 for as many as it can. same: all of them send the same events.
+        rate: events a second of each, 0 for as many as it can. same: all of them send the same events. again: share
+        of events that are sent twice although the first time went well.
         """
         streams = ["bot0" if same else f"bot{number}" for number in range(bots)]
         options = ["--rate", str(rate), "--poison", str(0 if same else poison)]
-        options += ["--count", str(count), "--sync-every", str(sync_every)]
+        options += ["--again", str(again), "--count", str(count), "--sync-every", str(sync_every)]
         started = [
             self._bot(f"bot{number}", ["--stream", stream, *options], redis_url or self.redis_url)
             for number, stream in enumerate(streams)
