@@ -151,6 +151,7 @@ def test_partition_missing__is_made(rig: Rig, holds: Judge) -> None:
     # While its rows are elsewhere nobody could recognise an event that is sent again.
     with rig.load(poison=0, again=0):
         rig.worker(PARTICIPATION_LOCK_TIMEOUT_SECONDS="30")
+        eventually(lambda: rig.count("participation_events") > 0)
         for _ in range(TIMES):
             rig.more(50)
             with rig.fault():
