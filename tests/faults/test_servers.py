@@ -42,6 +42,7 @@ def test_postgresql_killed__nothing_is_lost_or_dead(rig: Rig, holds: Judge) -> N
     assert holds("PostgreSQL stopped -m immediate").dead == 0
 
 
+@pytest.mark.matrix
 def test_sessions_terminated__nothing_is_lost_or_dead(rig: Rig, holds: Judge) -> None:
     """Sessions that an administrator ends are opened again, and their batches are stored once."""
     with rig.load(poison=0):
