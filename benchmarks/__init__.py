@@ -1,0 +1,1 @@
+"""Measures participation beside what people would use instead: `make bench`."""

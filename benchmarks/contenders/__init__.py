@@ -1,0 +1,1 @@
+"""What participation is measured beside, each set up as its own documentation advises."""

@@ -1,0 +1,97 @@
+"""The ways to send an event, each in a process of its own: `python -m benchmarks.contenders.senders WAY COUNT`.
+
+Prints one line: the seconds that the calls took. Making the events is not part of them, nor is the first call, which
+connects.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+from uuid import uuid4
+
+from celery import Celery
+from redis import Redis
+
+from benchmarks import events
+from participation import event, keys, message
+from participation.publish import bulk
+
+STOCK_QUEUE: Final = "celery"
+CHUNK: Final = 500
+
+Send = Callable[[Sequence[events.Event]], None]
+
+
+def delay() -> Send:
+    """`track_event.delay`, as bots call it."""
+    from participation import track_event
+
+    def send(sent: Sequence[events.Event]) -> None:
+        for one in sent:
+            track_event.delay(one)
+
+    return send
+
+
+def stock() -> Send:
+    """A stock Celery task's `delay` with the same event."""
+    app = Celery("stock", broker=os.environ["REDIS_URL"])
+    app.conf.task_ignore_result = True
+
+    @app.task(name="stock.single")
+    def single(event: dict[str, Any]) -> None: ...
+
+    def send(sent: Sequence[events.Event]) -> None:
+        for one in sent:
+            single.delay(one)
+
+    return send
+
+
+def lpush() -> Send:
+    """The bytes of our message, made beforehand, one round trip each."""
+    redis = Redis.from_url(os.environ["REDIS_URL"])
+    prepared: dict[int, bytes] = {}
+
+    def send(sent: Sequence[events.Event]) -> None:
+        for one in sent:
+            redis.lpush(keys.EVENTS, prepared[id(one)])
+
+    def prepare(sent: Sequence[events.Event]) -> None:
+        prepared.update((id(one), message.encode(one)) for one in sent)
+
+    send.prepare = prepare  # type: ignore[attr-defined]
+    return send
+
+
+def many() -> Send:
+    """Many events at once: stock messages, hundreds to a round trip."""
+    redis = Redis.from_url(os.environ["REDIS_URL"])
+
+    def send(sent: Sequence[events.Event]) -> None:
+        # To be `track_events(sent)`.
+        for begin in range(0, len(sent), CHUNK):
+            chunk = [message.encode(event.encode(event.decode(one))) for one in sent[begin : begin + CHUNK]]
+            bulk.send(redis, chunk, uuid4(), str(begin))
+
+    return send
+
+
+WAYS: Final[dict[str, Callable[[], Send]]] = {"delay": delay, "stock": stock, "lpush": lpush, "many": many}
+
+
+def main() -> None:
+    way, count = sys.argv[1], int(sys.argv[2])
+    sent = events.events(count + 1)
+    send = WAYS[way]()
+    getattr(send, "prepare", lambda _: None)(sent)
+    send(sent[:1])
+    begun = time.perf_counter()
+    send(sent[1:])
+    print(time.perf_counter() - begun)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""Drain: from a backlog in Redis into the table, measured from its appearance to the last commit.
+
+Every contender is started and warmed up first, then its backlog appears at once (RENAME). The end is the time of
+the last commit among the rows, as PostgreSQL noted it. Afterwards the rows are counted and their content is compared.
+"""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from io import StringIO
+from typing import Final
+
+import psycopg2
+from redis import Redis
+
+from benchmarks import events
+from benchmarks.contenders.rows import COLUMNS
+from benchmarks.report import Part, Ratio, Series
+from benchmarks.servers import STOCK, Bench
+from benchmarks.sizes import Sizes
+from participation import keys
+from participation.store.tables import metadata
+
+STAGED: Final = "bench.staged"
+STREAM, GROUP = "streams.events", "store"
+WARM: Final = 11_000
+"""Events before the measured ones where a batch is large: both processes get one."""
+
+CHECK: Final = f"""
+SELECT count(*), coalesce(sum(hashtextextended(CAST(({COLUMNS}) AS text), 0)), 0),
+    extract(epoch FROM max(pg_xact_commit_timestamp(xmin)))
+FROM participation_events WHERE occurred_at >= %s AND occurred_at < %s
+"""
+
+
+Processes = subprocess.Popen[bytes] | list[subprocess.Popen[bytes]]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way from Redis into the table.
+
+    warm: events that it gets first, a multiple of what it takes at once. stage: puts messages into a key. run: starts
+    it. target: the key it reads. is_done: whether nothing is left or in hand.
+    """
+
+    name: str
+    events: int
+    warm: int
+    stage: Callable[[Bench, str, Sequence[events.Event]], object]
+    run: Callable[[Bench], AbstractContextManager[Processes]]
+    target: str
+    is_done: Callable[[Redis], bool]
+
+
+def measure(bench: Bench, sizes: Sizes) -> Part:
+    """Measure all contenders in turn, so many rounds."""
+    contenders = _contenders(sizes)
+    series = {one.name: Series(one.name, "events/s") for one in contenders}
+    limit = Series("raw COPY, one connection", "events/s")
+    sent = events.events(max(one.events for one in contenders))
+    for _ in range(sizes.rounds):
+        for one in contenders:
+            series[one.name].rounds.append(drain(bench, one, sent[: one.events]))
+        limit.rounds.append(_raw_copy(bench, sent))
+    part = Part("drain", "Drain: events a second from a backlog into the table", [*series.values(), limit], [], [])
+    part.ratios = _ratios(part)
+    part.notes = [
+        "After every run the rows were counted and the hash of their content compared with that of the prepared rows.",
+        f"Events: {', '.join(f'{one.name} {one.events:,}' for one in contenders)}; the same ones in the same order.",
+    ]
+    return part
+
+
+def _ratios(part: Part) -> list[Ratio]:
+    ours = part.of("participation, 2 processes")
+    return [
+        Ratio("against celery-batches", ours / part.of("celery-batches, 2 processes"), 40, "at least"),
+        Ratio("against Streams by hand, 2 processes", ours / part.of("Streams by hand, 2 processes"), 1, "at least"),
+        Ratio("against raw COPY", ours / part.of("raw COPY, one connection"), 0.5, "at least"),
+    ]
+
+
+def _contenders(sizes: Sizes) -> list[Contender]:
+    return [
+        ours(sizes.drain),
+        _streams(sizes.drain, 2),
+        _streams(sizes.drain, 1),
+        _celery("celery-batches, 2 processes", "stock.batches", sizes.drain_batches, 2000, 1000),
+        _celery("one Celery task an event, 2 processes", "stock.single", sizes.drain_single, 200, 128),
+    ]
+
+
+def ours(count: int) -> Contender:
+    return Contender(
+        "participation, 2 processes",
+        count,
+        WARM,
+        lambda bench, key, sent: bench.fill(key, events.ours(sent)),
+        Bench.ours,
+        keys.EVENTS,
+        lambda redis: not redis.exists(keys.EVENTS) and not redis.zcard(keys.BATCHES),
+    )
+
+
+def _celery(name: str, task: str, count: int, warm: int, prefetch: int) -> Contender:
+    return Contender(
+        name,
+        count,
+        warm,
+        lambda bench, key, sent: bench.fill(key, events.stock(task, sent)),
+        lambda bench: bench.stock(prefetch),
+        "celery",
+        lambda redis: not redis.exists("celery") and not redis.exists("unacked"),
+    )
+
+
+def _streams(count: int, processes: int) -> Contender:
+    return Contender(
+        f"Streams by hand, {processes} process{'es' if processes > 1 else ''}",
+        count,
+        WARM,
+        _stage_stream,
+        lambda bench: _consumers(bench, processes),
+        STREAM,
+        _is_read,
+    )
+
+
+def _stage_stream(bench: Bench, key: str, sent: Sequence[events.Event]) -> None:
+    redis = bench.redis
+    redis.xgroup_create(key, GROUP, id="0", mkstream=True)
+    with redis.pipeline(transaction=False) as pipe:
+        for number, element in enumerate(events.plain(sent), 1):
+            pipe.xadd(key, {"event": element})
+            if number % 500 == 0:
+                pipe.execute()
+        pipe.execute()
+
+
+@contextmanager
+def _consumers(bench: Bench, processes: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    with ExitStack() as stack:
+        command = [STOCK, "-m", "benchmarks.contenders.streams"]
+        yield [stack.enter_context(bench.process([*command, f"c{number}"])) for number in range(processes)]
+
+
+def _is_read(redis: Redis) -> bool:
+    (group,) = redis.xinfo_groups(STREAM)
+    return group["lag"] == 0 and group["pending"] == 0
+
+
+def drain(bench: Bench, one: Contender, sent: Sequence[events.Event]) -> float:
+    """Return the events a second of one run. Rows of other days stay where they are."""
+    clear(bench)
+    redis = bench.redis
+    redis.flushall()
+    one.stage(bench, one.target, events.events(one.warm, seed=2))
+    with one.run(bench) as process:
+        running = process if isinstance(process, list) else [process]
+        bench.await_(lambda: one.is_done(redis), *running)
+        bench.await_(lambda: _stored(bench)[0] == one.warm, *running)
+        clear(bench)
+        one.stage(bench, STAGED, sent)
+        bench.settle()
+        begun = time.time()
+        redis.rename(STAGED, one.target)
+        bench.await_(lambda: one.is_done(redis), *running, seconds=900)
+        # An ordinary task is acknowledged before it runs: its rows may come a moment later.
+        bench.await_(lambda: _stored(bench)[0] >= len(sent), *running, seconds=30)
+    return len(sent) / (checked(bench, sent) - begun)
+
+
+def clear(bench: Bench) -> None:
+    """Remove the rows of the measured day; TRUNCATE where there are no others, as then nothing remains of them."""
+    others = ", ".join(name for name in metadata.tables if name != "participation_events")
+    bench.sql(f"TRUNCATE {others}")
+    if bench.sql("SELECT FROM participation_events WHERE occurred_at < %s LIMIT 1", events.DAY):
+        bench.sql("DELETE FROM participation_events WHERE occurred_at >= %s", events.DAY)
+        bench.sql("VACUUM participation_events")
+    else:
+        bench.sql("TRUNCATE participation_events")
+
+
+def checked(bench: Bench, sent: Sequence[events.Event]) -> float:
+    """Return when the last row was committed; fail unless exactly the rows of these events are stored."""
+    count, content, ended = _stored(bench)
+    expected = _expected(bench, sent)
+    if (count, content) != expected:
+        raise AssertionError(f"stored {count:,} rows with content {content}, expected {expected}")
+    return float(ended)
+
+
+def _stored(bench: Bench) -> tuple[int, int, float]:
+    return bench.sql(CHECK, events.DAY, events.DAY + timedelta(days=1))[0]
+
+
+def _expected(bench: Bench, sent: Sequence[events.Event]) -> tuple[int, int]:
+    """Count and hash the prepared rows as PostgreSQL reads them, in a table that goes at once."""
+    with closing(psycopg2.connect(bench.url)) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE prepared (LIKE participation_events INCLUDING DEFAULTS)")
+        cursor.copy_expert(f"COPY prepared ({COLUMNS}) FROM STDIN (FORMAT csv)", StringIO(events.as_csv(sent)))
+        cursor.execute(
+            f"SELECT count(*), sum(hashtextextended(CAST(({COLUMNS}) AS text), 0)) FROM "
+            "(SELECT DISTINCT ON (community_id, occurred_at, event_id) * FROM prepared) AS prepared"
+        )
+        return cursor.fetchone()
+
+
+def _raw_copy(bench: Bench, sent: Sequence[events.Event]) -> float:
+    clear(bench)
+    prepared = StringIO(events.as_csv(sent))
+    with closing(psycopg2.connect(bench.url)) as connection:
+        bench.settle()
+        begun = time.time()
+        with connection, connection.cursor() as cursor:
+            cursor.copy_expert(f"COPY participation_events ({COLUMNS}) FROM STDIN (FORMAT csv)", prepared)
+    return len(sent) / (checked(bench, sent) - begun)

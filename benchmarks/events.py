@@ -1,0 +1,68 @@
+"""The events that every contender gets: the same ones in the same order, on a day of 2026."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any, Final
+
+import orjson
+
+from benchmarks.contenders.rows import row
+from participation import message
+
+DAY: Final = datetime(2026, 3, 31, tzinfo=UTC)
+COMMUNITIES: Final = 10
+MEMBERS: Final = 50_000
+TYPES: Final = ["MESSAGE_SENT"] * 14 + ["REACTION_ADDED"] * 3 + ["REACTION_REMOVED", "VOICE_JOINED", "VOICE_LEFT"]
+
+Event = dict[str, Any]
+
+
+def events(count: int, seed: int = 1) -> list[Event]:
+    """Return so many events of one day in the order of their times, over communities, members and types."""
+    random = Random(seed)
+    step = timedelta(days=1) / count
+    return [_event(random, DAY + number * step, number) for number in range(count)]
+
+
+def _event(random: Random, occurred_at: datetime, number: int) -> Event:
+    kind = random.choice(TYPES)
+    member = random.randrange(MEMBERS)
+    event = {
+        "event_type": kind,
+        "platform": "discord",
+        "community_id": f"discord:{910000000000000000 + member % COMMUNITIES}",
+        "member_id": str(310000000000000000 + member),
+        "channel_id": str(720000000000000000 + random.randrange(40)),
+        "occurred_at": occurred_at.isoformat(),
+    }
+    if not kind.startswith("VOICE"):
+        event["object_id"] = str(1190000000000000000 + number)
+    if kind.startswith("REACTION"):
+        event["object_author_id"] = str(310000000000000000 + random.randrange(MEMBERS))
+        event["metadata"] = {"emoji": random.choice("👍🎉❤😂")}
+    return event
+
+
+def ours(sent: Sequence[Event]) -> Iterator[bytes]:
+    """Write the events as `track_event.delay` sends them."""
+    return (message.encode(event) for event in sent)
+
+
+def stock(task: str, sent: Sequence[Event]) -> Iterator[bytes]:
+    """Write the events as a stock task's `delay` sends them."""
+    return (message.task(task, "celery", event, repr((event,)), {}) for event in sent)
+
+
+def plain(sent: Sequence[Event]) -> Iterator[bytes]:
+    """Write the events as bare JSON."""
+    return map(orjson.dumps, sent)
+
+
+def as_csv(sent: Sequence[Event]) -> str:
+    """Write the events as PostgreSQL's CSV."""
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer).writerows(map(row, sent))
+    return buffer.getvalue()

@@ -1,0 +1,99 @@
+"""Size: draining into a table that is large already, and the memory that a long backlog takes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from threading import Event, Thread
+from typing import Final
+
+import psutil
+
+from benchmarks import drain, events, fill
+from benchmarks.report import Part, Ratio, Series
+from benchmarks.servers import Bench
+from benchmarks.sizes import Sizes
+from participation import keys
+
+FILLED_DAYS: Final = 30
+LARGE: Final = "large"
+SAMPLE_SECONDS: Final = 0.25
+MIB: Final = 2**20
+
+
+def measure(bench: Bench, sizes: Sizes) -> Part:
+    """Drain into an empty and a large table in turn, then a long backlog."""
+    empty = bench.url.rsplit("/", 1)[1]
+    tables = {empty: Series("drain, empty table", "events/s")}
+    tables[LARGE] = Series(f"drain, table of {sizes.size_rows:,} rows", "events/s")
+    bench.use(LARGE)
+    members, last = events.MEMBERS, events.DAY - timedelta(days=1)
+    fill.days(bench, last, FILLED_DAYS, sizes.size_rows // FILLED_DAYS, members)
+    sent = events.events(sizes.size_drain)
+    for _ in range(min(sizes.rounds, 3)):
+        for name, series in tables.items():
+            bench.use(name)
+            series.rounds.append(drain.drain(bench, drain.ours(len(sent)), sent))
+    bench.use(empty)
+    bench.drop(LARGE)
+    backlog, grown = _backlog(bench, sizes.size_backlog)
+    ratios = [
+        Ratio("large table against empty", tables[LARGE].median / tables[empty].median, 0.8, "at least"),
+        Ratio("most memory of a worker's process", backlog[1].median, 200, "at most", "MiB"),
+        Ratio("memory at the end against after a tenth", grown, 1.1, "at most"),
+    ]
+    notes = [
+        "The events are of the day after the last one that the large table holds, of the same communities and members.",
+        f"A backlog of {sizes.size_backlog:,}: the largest resident size of any process of the worker, four looks a "
+        "second. After every run the rows were counted and compared.",
+    ]
+    return Part("size", "Size: a large table and a long backlog", [*tables.values(), *backlog], ratios, notes)
+
+
+def _backlog(bench: Bench, count: int) -> tuple[list[Series], float]:
+    """Drain a long backlog; return its figures, and by how much the worker's memory grew after its first tenth."""
+    samples: list[float] = []
+    redis_bytes: list[int] = []
+    sent = events.events(count)
+    one = drain.ours(count)
+    redis = bench.redis
+
+    @contextmanager
+    def watched(on: Bench) -> Iterator[object]:
+        with on.ours() as process, _sampling(process.pid, samples, redis_bytes, redis):
+            yield process
+
+    rate = drain.drain(bench, drain.Contender(**{**vars(one), "run": watched}), sent)
+    tenth = max(samples[: max(1, len(samples) // 10)])
+    series = [
+        Series(f"drain of {count:,}", "events/s", [rate]),
+        Series("largest process of the worker", "MiB", [max(samples)]),
+        Series("Redis at its fullest", "MiB", [max(redis_bytes) / MIB]),
+        Series("Redis at the end", "MiB", [redis_bytes[-1] / MIB]),
+    ]
+    return series, max(samples[-len(samples) // 4 :]) / tenth
+
+
+@contextmanager
+def _sampling(pid: int, samples: list[float], redis_bytes: list[int], redis: object) -> Iterator[None]:
+    """Look at the memory while events wait; the last look at Redis comes at the end."""
+    ended = Event()
+
+    def look() -> None:
+        while not ended.wait(SAMPLE_SECONDS):
+            redis_bytes.append(redis.info("memory")["used_memory"])
+            if redis.exists(keys.EVENTS):
+                samples.append(_largest(pid))
+
+    thread = Thread(target=look)
+    thread.start()
+    try:
+        yield
+    finally:
+        redis_bytes.append(redis.info("memory")["used_memory"])
+        ended.set()
+        thread.join()
+
+
+def _largest(pid: int) -> float:
+    worker = psutil.Process(pid)
+    return max(process.memory_info().rss for process in (worker, *worker.children(recursive=True))) / MIB

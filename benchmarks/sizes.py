@@ -1,0 +1,62 @@
+"""How much each part measures, and how often: all of it in one place, quick runs beside full ones."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Events unless said otherwise. The slow contenders get the first so many of the same events."""
+
+    rounds: int
+    drain: int
+    drain_batches: int
+    drain_single: int
+    enqueue: int
+    enqueue_many: int
+    latency_seconds: int
+    latency_rate: int
+    latency_burst: int
+    nightly_day: int
+    nightly_members: int
+    nightly_days: int
+    size_rows: int
+    size_drain: int
+    size_backlog: int
+
+
+FULL: Final = Sizes(
+    rounds=5,
+    drain=300_000,
+    drain_batches=20_000,
+    drain_single=5_000,
+    enqueue=5_000,
+    enqueue_many=200_000,
+    latency_seconds=60,
+    latency_rate=1_000,
+    latency_burst=20_000,
+    nightly_day=1_440_000,
+    nightly_members=50_000,
+    nightly_days=30,
+    size_rows=30_000_000,
+    size_drain=300_000,
+    size_backlog=1_000_000,
+)
+
+QUICK: Final = Sizes(
+    rounds=1,
+    drain=20_000,
+    drain_batches=3_000,
+    drain_single=500,
+    enqueue=500,
+    enqueue_many=10_000,
+    latency_seconds=5,
+    latency_rate=500,
+    latency_burst=2_000,
+    nightly_day=20_000,
+    nightly_members=2_000,
+    nightly_days=3,
+    size_rows=100_000,
+    size_drain=20_000,
+    size_backlog=40_000,
+)
