@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults check lint types layers format coverage lock clean
+.PHONY: help demo test faults bench check lint types layers format coverage lock clean
 
 # The first Python on this machine that is new enough.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -40,6 +40,21 @@ else
 	$(BIN)/python -m tests.faults.storm --seed $(SEED) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(EVENTS),--events $(EVENTS))
 endif
 
+# What participation is measured beside has an environment of its own: celery-batches asks for an older Celery.
+STOCK := benchmarks/.venv-stock
+QUICK ?=
+PARTS ?=
+
+$(STOCK)/installed: benchmarks/requirements-stock.lock
+	@echo "making $(STOCK) from $< ..."
+	@rm -rf $(STOCK)
+	@$(PYTHON) -m venv $(STOCK)
+	@$(STOCK)/bin/pip install --quiet --require-hashes --only-binary :all: -r $<
+	@touch $@
+
+bench: .venv/installed $(STOCK)/installed ## measure beside other ways; QUICK=1 only shows that it works; PARTS="drain …"
+	@$(BIN)/python -m benchmarks.bench $(if $(QUICK),--quick) $(PARTS)
+
 check: format lint types layers coverage ## everything that must hold before a commit
 
 format: .venv/installed ## formatting, as ruff has it
@@ -60,9 +75,11 @@ coverage: .venv/installed ## the tests with branch coverage, which must be at le
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 
-lock: ## write requirements.lock anew from pyproject.toml (needs uv)
+lock: ## write both lock files anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --group dev pyproject.toml --output-file requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header benchmarks/requirements-stock.in --output-file benchmarks/requirements-stock.lock
 
 clean: ## remove what make made
-	rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv $(STOCK) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

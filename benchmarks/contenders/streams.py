@@ -1,9 +1,9 @@
 """A consumer group of Redis Streams that copies into the table, without Celery: what an expert writes for this alone.
 
-Run by the environment of `requirements-stock.lock`. Each process reads up to 5,000 entries, copies them into a temporary
-table, inserts them from there in the order of the key, commits, and only then acknowledges: at least once, made once
-by the key. Against participation it leaves out: all that `rows.py` leaves out, entries that another process left
-behind (XAUTOCLAIM), dead letters (one bad entry stops it), marks of days, counts, new partitions and communities,
+Run by the environment of `requirements-stock.lock`. Each process reads up to 5,000 entries, copies them into a
+temporary table, inserts them from there in the order of the key, commits, and only then acknowledges: at least once,
+made once by the key. Against participation it leaves out: all that `rows.py` leaves out, entries that another process
+left behind (XAUTOCLAIM), dead letters (one bad entry stops it), marks of days, counts, new partitions and communities,
 retries, time limits, trimming the stream, shutdown, and any way to look at it.
 """
 
