@@ -35,7 +35,7 @@ def main() -> None:
             results.append(PARTS[name](bench, sizes))
             bench.drop(name)
             _show(results[-1], time.monotonic() - begun)
-            write(RESULTS, results, found, quick=arguments.quick)
+            write(RESULTS / "quick" if arguments.quick else RESULTS, results[-1], found)
     if not arguments.quick and not all(ratio.holds for part in results for ratio in part.ratios):
         print("some goals do not hold", file=sys.stderr)
 

@@ -29,14 +29,32 @@ STREAM, GROUP = "streams.events", "store"
 WARM: Final = 11_000
 """Events before the measured ones where a batch is large: both processes get one."""
 
+HASH: Final = f"coalesce(sum(hashtextextended(CAST(({COLUMNS}) AS text), 0)), 0)"
 CHECK: Final = f"""
-SELECT count(*), coalesce(sum(hashtextextended(CAST(({COLUMNS}) AS text), 0)), 0),
-    extract(epoch FROM max(pg_xact_commit_timestamp(xmin)))
+SELECT count(*), {HASH}, extract(epoch FROM max(pg_xact_commit_timestamp(xmin)))
 FROM participation_events WHERE occurred_at >= %s AND occurred_at < %s
 """
 
 
 Processes = subprocess.Popen[bytes] | list[subprocess.Popen[bytes]]
+
+
+@dataclass(frozen=True)
+class Load:
+    """Events, the rows prepared from them, and their count and hash as PostgreSQL sees them."""
+
+    sent: Sequence[events.Event]
+    prepared: str
+    expected: tuple[int, int]
+
+    @classmethod
+    def of(cls, bench: Bench, sent: Sequence[events.Event]) -> "Load":
+        prepared = events.as_csv(sent)
+        with closing(psycopg2.connect(bench.url)) as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE TEMPORARY TABLE prepared (LIKE participation_events INCLUDING ALL)")
+            cursor.copy_expert(f"COPY prepared ({COLUMNS}) FROM STDIN (FORMAT csv)", StringIO(prepared))
+            cursor.execute(f"SELECT count(*), {HASH} FROM prepared")
+            return cls(sent, prepared, cursor.fetchone())
 
 
 @dataclass(frozen=True)
@@ -61,11 +79,12 @@ def measure(bench: Bench, sizes: Sizes) -> Part:
     contenders = _contenders(sizes)
     series = {one.name: Series(one.name, "events/s") for one in contenders}
     limit = Series("raw COPY, one connection", "events/s")
-    sent = events.events(max(one.events for one in contenders))
+    sent = events.events(sizes.drain)
+    loads = {count: Load.of(bench, sent[:count]) for count in {one.events for one in contenders}}
     for _ in range(sizes.rounds):
         for one in contenders:
-            series[one.name].rounds.append(drain(bench, one, sent[: one.events]))
-        limit.rounds.append(_raw_copy(bench, sent))
+            series[one.name].rounds.append(drain(bench, one, loads[one.events]))
+        limit.rounds.append(_raw_copy(bench, loads[sizes.drain]))
     part = Part("drain", "Drain: events a second from a backlog into the table", [*series.values(), limit], [], [])
     part.ratios = _ratios(part)
     part.notes = [
@@ -153,25 +172,25 @@ def _is_read(redis: Redis) -> bool:
     return group["lag"] == 0 and group["pending"] == 0
 
 
-def drain(bench: Bench, one: Contender, sent: Sequence[events.Event]) -> float:
+def drain(bench: Bench, one: Contender, load: Load) -> float:
     """Return the events a second of one run. Rows of other days stay where they are."""
     clear(bench)
     redis = bench.redis
-    redis.flushall()
+    bench.flush()
     one.stage(bench, one.target, events.events(one.warm, seed=2))
     with one.run(bench) as process:
         running = process if isinstance(process, list) else [process]
         bench.await_(lambda: one.is_done(redis), *running)
         bench.await_(lambda: _stored(bench)[0] == one.warm, *running)
         clear(bench)
-        one.stage(bench, STAGED, sent)
+        one.stage(bench, STAGED, load.sent)
         bench.settle()
         begun = time.time()
         redis.rename(STAGED, one.target)
         bench.await_(lambda: one.is_done(redis), *running, seconds=900)
         # An ordinary task is acknowledged before it runs: its rows may come a moment later.
-        bench.await_(lambda: _stored(bench)[0] >= len(sent), *running, seconds=30)
-    return len(sent) / (checked(bench, sent) - begun)
+        bench.await_(lambda: _stored(bench)[0] == len(load.sent), *running, seconds=30)
+    return len(load.sent) / (_checked(bench, load) - begun)
 
 
 def clear(bench: Bench) -> None:
@@ -185,12 +204,11 @@ def clear(bench: Bench) -> None:
         bench.sql("TRUNCATE participation_events")
 
 
-def checked(bench: Bench, sent: Sequence[events.Event]) -> float:
+def _checked(bench: Bench, load: Load) -> float:
     """Return when the last row was committed; fail unless exactly the rows of these events are stored."""
     count, content, ended = _stored(bench)
-    expected = _expected(bench, sent)
-    if (count, content) != expected:
-        raise AssertionError(f"stored {count:,} rows with content {content}, expected {expected}")
+    if (count, content) != load.expected:
+        raise AssertionError(f"stored {count:,} rows with the hash {content}, expected {load.expected}")
     return float(ended)
 
 
@@ -198,24 +216,12 @@ def _stored(bench: Bench) -> tuple[int, int, float]:
     return bench.sql(CHECK, events.DAY, events.DAY + timedelta(days=1))[0]
 
 
-def _expected(bench: Bench, sent: Sequence[events.Event]) -> tuple[int, int]:
-    """Count and hash the prepared rows as PostgreSQL reads them, in a table that goes at once."""
-    with closing(psycopg2.connect(bench.url)) as connection, connection.cursor() as cursor:
-        cursor.execute("CREATE TEMPORARY TABLE prepared (LIKE participation_events INCLUDING DEFAULTS)")
-        cursor.copy_expert(f"COPY prepared ({COLUMNS}) FROM STDIN (FORMAT csv)", StringIO(events.as_csv(sent)))
-        cursor.execute(
-            f"SELECT count(*), sum(hashtextextended(CAST(({COLUMNS}) AS text), 0)) FROM "
-            "(SELECT DISTINCT ON (community_id, occurred_at, event_id) * FROM prepared) AS prepared"
-        )
-        return cursor.fetchone()
-
-
-def _raw_copy(bench: Bench, sent: Sequence[events.Event]) -> float:
+def _raw_copy(bench: Bench, load: Load) -> float:
     clear(bench)
-    prepared = StringIO(events.as_csv(sent))
+    prepared = StringIO(load.prepared)
     with closing(psycopg2.connect(bench.url)) as connection:
         bench.settle()
         begun = time.time()
         with connection, connection.cursor() as cursor:
             cursor.copy_expert(f"COPY participation_events ({COLUMNS}) FROM STDIN (FORMAT csv)", prepared)
-    return len(sent) / (checked(bench, sent) - begun)
+    return len(load.sent) / (_checked(bench, load) - begun)

@@ -39,7 +39,7 @@ def measure(bench: Bench, sizes: Sizes) -> Part:
 
 def _send(bench: Bench, way: str, count: int) -> float:
     redis = bench.redis
-    redis.flushall()
+    bench.flush()
     command = [sys.executable, "-m", "benchmarks.contenders.senders", way, str(count)]
     done = subprocess.run(
         command, env=bench.environment(), cwd=bench.folder, capture_output=True, text=True, check=False
@@ -49,5 +49,5 @@ def _send(bench: Bench, way: str, count: int) -> float:
     there = redis.llen(QUEUES.get(way, keys.EVENTS))
     if there != count + 1:
         raise AssertionError(f"{way}: {there:,} messages of {count + 1:,} are there")
-    redis.flushall()
+    bench.flush()
     return count / float(done.stdout)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 from benchmarks.chart import chart
 
@@ -52,53 +52,44 @@ class Part:
         return next(series.median for series in self.series if series.name == name)
 
 
-def write(folder: Path, parts: Sequence[Part], machine: dict[str, str], *, quick: bool) -> None:
-    """Write `latest.md`, `latest.json` and one chart a part."""
-    stem = "quick" if quick else "latest"
+def write(folder: Path, part: Part, machine: dict[str, str]) -> None:
+    """Write the part as JSON and as a chart, and `README.md` anew from all parts that are there."""
     folder.mkdir(parents=True, exist_ok=True)
-    for part in parts:
-        (folder / f"{stem}-{part.name}.svg").write_text(chart(part.title, part.series), encoding="utf-8")
-    (folder / f"{stem}.md").write_text("\n".join(_markdown(stem, parts, machine, quick)) + "\n", encoding="utf-8")
-    content = {"machine": machine, "quick": quick, "parts": [_as_json(part) for part in parts]}
-    (folder / f"{stem}.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / f"{part.name}.svg").write_text(chart(part.title, part.series), encoding="utf-8")
+    content = {"machine": machine, **asdict(part)}
+    content["series"] = [{**asdict(series), "median": series.median} for series in part.series]
+    content["ratios"] = [{**asdict(ratio), "holds": ratio.holds} for ratio in part.ratios]
+    (folder / f"{part.name}.json").write_text(
+        json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
+    (folder / "README.md").write_text("\n".join(_markdown(found)) + "\n", encoding="utf-8")
 
 
-def _as_json(part: Part) -> dict[str, object]:
-    content = asdict(part)
-    for shown, series in zip(content["series"], part.series, strict=True):
-        shown["median"] = series.median
-    for shown, ratio in zip(content["ratios"], part.ratios, strict=True):
-        shown["holds"] = ratio.holds
-    return content
-
-
-def _markdown(stem: str, parts: Sequence[Part], machine: dict[str, str], quick: bool) -> Iterable[str]:
+def _markdown(parts: Sequence[dict[str, Any]]) -> Iterable[str]:
     yield "# Benchmarks"
     yield ""
-    yield "Written by `make bench`. Servers, workers and senders share the machine." + (
-        " A quick run: it shows that everything works; its figures say nothing." if quick else ""
-    )
-    yield ""
-    yield from (f"- {name}: {value}" for name, value in machine.items())
+    yield "Written by `make bench`. Servers, workers and senders share one machine; the charts show the medians, and"
+    yield "the line on each bar the range of the rounds."
     for part in parts:
-        yield from ("", f"## {part.title}", "", f"![{part.title}]({stem}-{part.name}.svg)", "")
-        yield from _table(part)
+        yield from ("", f"## {part['title']}", "", f"![{part['title']}]({part['name']}.svg)", "")
+        yield from _tables(part)
+        yield from (f"- {note}" for note in part["notes"])
+        yield "- " + ", ".join(f"{name} {value}" for name, value in part["machine"].items())
 
 
-def _table(part: Part) -> Iterable[str]:
+def _tables(part: dict[str, Any]) -> Iterable[str]:
     yield "| | median | unit | rounds |"
     yield "|---|---:|---|---|"
-    for series in part.series:
-        rounds = " · ".join(map(figure, series.rounds))
-        yield f"| {series.name} | {figure(series.median)} | {series.unit} | {rounds} |"
-    if part.ratios:
-        yield from ("", "| | measured | goal | |", "|---|---:|---:|---|")
-    for ratio in part.ratios:
-        goal = f"{ratio.sense} {figure(ratio.goal)} {ratio.unit}"
-        verdict = "holds" if ratio.holds else "does not hold"
-        yield f"| {ratio.name} | {figure(ratio.value)} {ratio.unit} | {goal} | {verdict} |"
+    for series in part["series"]:
+        rounds = " · ".join(map(figure, series["rounds"]))
+        yield f"| {series['name']} | {figure(series['median'])} | {series['unit']} | {rounds} |"
+    yield from ("", "| | measured | goal | |", "|---|---:|---:|---|")
+    for ratio in part["ratios"]:
+        goal = f"{ratio['sense']} {figure(ratio['goal'])} {ratio['unit']}"
+        verdict = "holds" if ratio["holds"] else "**does not hold**"
+        yield f"| {ratio['name']} | {figure(ratio['value'])} {ratio['unit']} | {goal} | {verdict} |"
     yield ""
-    yield from (f"- {note}" for note in part.notes)
 
 
 def figure(value: float) -> str:

@@ -88,6 +88,13 @@ class Bench:
             cursor.execute(statement, named or values or None)
             return cursor.fetchall() if cursor.description else []
 
+    def flush(self) -> None:
+        """Empty Redis, and its append-only file with it."""
+        redis = self.redis
+        redis.flushall()
+        redis.bgrewriteaof()
+        wait_until(lambda: not redis.info("persistence")["aof_rewrite_in_progress"], START_SECONDS)
+
     def settle(self) -> None:
         """Write out what the last run left behind, so that the next one does not pay for it."""
         self.sql("CHECKPOINT")
@@ -143,7 +150,9 @@ class Bench:
         with Celery(broker=self.valkey.url) as app:
             return bool(app.control.ping(destination=[name], timeout=0.5))
 
-    def await_(self, condition: Callable[[], bool], *processes: subprocess.Popen[bytes], seconds: float = 60) -> None:
+    def await_(
+        self, condition: Callable[[], bool], *processes: subprocess.Popen[bytes], seconds: float = START_SECONDS
+    ) -> None:
         """Wait until the condition holds; fail when a process ends before, or after so many seconds."""
         if not wait_until(lambda: condition() or any(p.poll() is not None for p in processes), seconds):
             raise TimeoutError(f"did not happen in {seconds:.0f} s; see {self.folder / 'processes.log'}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from threading import Event, Thread
 from typing import Final
@@ -28,11 +29,11 @@ def measure(bench: Bench, sizes: Sizes) -> Part:
     bench.use(LARGE)
     members, last = events.MEMBERS, events.DAY - timedelta(days=1)
     fill.days(bench, last, FILLED_DAYS, sizes.size_rows // FILLED_DAYS, members)
-    sent = events.events(sizes.size_drain)
+    load = drain.Load.of(bench, events.events(sizes.size_drain))
     for _ in range(min(sizes.rounds, 3)):
         for name, series in tables.items():
             bench.use(name)
-            series.rounds.append(drain.drain(bench, drain.ours(len(sent)), sent))
+            series.rounds.append(drain.drain(bench, drain.ours(sizes.size_drain), load))
     bench.use(empty)
     bench.drop(LARGE)
     backlog, grown = _backlog(bench, sizes.size_backlog)
@@ -53,7 +54,7 @@ def _backlog(bench: Bench, count: int) -> tuple[list[Series], float]:
     """Drain a long backlog; return its figures, and by how much the worker's memory grew in its second half."""
     samples: list[float] = []
     redis_bytes: list[int] = []
-    sent = events.events(count)
+    load = drain.Load.of(bench, events.events(count))
     one = drain.ours(count)
     redis = bench.redis
 
@@ -62,7 +63,7 @@ def _backlog(bench: Bench, count: int) -> tuple[list[Series], float]:
         with on.ours() as process, _sampling(process.pid, samples, redis_bytes, redis):
             yield process
 
-    rate = drain.drain(bench, drain.Contender(**{**vars(one), "run": watched}), sent)
+    rate = drain.drain(bench, replace(one, run=watched), load)
     series = [
         Series(f"drain of {count:,}", "events/s", [rate]),
         Series("largest process of the worker", "MiB", [max(samples)]),
