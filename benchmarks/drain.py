@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import dataclass
 from datetime import timedelta
 from io import StringIO
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import psycopg2
 from redis import Redis
@@ -54,7 +55,8 @@ class Load:
             cursor.execute("CREATE TEMPORARY TABLE prepared (LIKE participation_events INCLUDING ALL)")
             cursor.copy_expert(f"COPY prepared ({COLUMNS}) FROM STDIN (FORMAT csv)", StringIO(prepared))
             cursor.execute(f"SELECT count(*), {HASH} FROM prepared")
-            return cls(sent, prepared, cursor.fetchone())
+            ((count, content),) = cursor.fetchall()
+            return cls(sent, prepared, (count, content))
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Contender:
     """
 
     name: str
-    events: int
+    count: int
     warm: int
     stage: Callable[[Bench, str, Sequence[events.Event]], object]
     run: Callable[[Bench], AbstractContextManager[Processes]]
@@ -80,16 +82,16 @@ def measure(bench: Bench, sizes: Sizes) -> Part:
     series = {one.name: Series(one.name, "events/s") for one in contenders}
     limit = Series("raw COPY, one connection", "events/s")
     sent = events.events(sizes.drain)
-    loads = {count: Load.of(bench, sent[:count]) for count in {one.events for one in contenders}}
+    loads = {count: Load.of(bench, sent[:count]) for count in {one.count for one in contenders}}
     for _ in range(sizes.rounds):
         for one in contenders:
-            series[one.name].rounds.append(drain(bench, one, loads[one.events]))
+            series[one.name].rounds.append(drain(bench, one, loads[one.count]))
         limit.rounds.append(_raw_copy(bench, loads[sizes.drain]))
     part = Part("drain", "Drain: events a second from a backlog into the table", [*series.values(), limit], [], [])
     part.ratios = _ratios(part)
     part.notes = [
         "After every run the rows were counted and the hash of their content compared with that of the prepared rows.",
-        f"Events: {', '.join(f'{one.name} {one.events:,}' for one in contenders)}; the same ones in the same order.",
+        f"Events: {', '.join(f'{one.name} {one.count:,}' for one in contenders)}; the same ones in the same order.",
     ]
     return part
 
@@ -163,13 +165,14 @@ def _stage_stream(bench: Bench, key: str, sent: Sequence[events.Event]) -> None:
 @contextmanager
 def _consumers(bench: Bench, processes: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     with ExitStack() as stack:
-        command = [STOCK, "-m", "benchmarks.contenders.streams"]
+        command: list[str | Path] = [STOCK, "-m", "benchmarks.contenders.streams"]
         yield [stack.enter_context(bench.process([*command, f"c{number}"])) for number in range(processes)]
 
 
 def _is_read(redis: Redis) -> bool:
-    (group,) = redis.xinfo_groups(STREAM)
-    return group["lag"] == 0 and group["pending"] == 0
+    groups: Any = redis.xinfo_groups(STREAM)
+    (group,) = groups
+    return bool(group["lag"] == 0 and group["pending"] == 0)
 
 
 def drain(bench: Bench, one: Contender, load: Load) -> float:

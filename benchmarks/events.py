@@ -30,7 +30,7 @@ def events(count: int, seed: int = 1) -> list[Event]:
 def _event(random: Random, occurred_at: datetime, number: int) -> Event:
     kind = random.choice(TYPES)
     member = random.randrange(MEMBERS)
-    event = {
+    event: Event = {
         "event_type": kind,
         "platform": "discord",
         "community_id": f"discord:{910000000000000000 + member % COMMUNITIES}",

@@ -124,7 +124,7 @@ class _Watcher:
             cursor.execute(
                 "SELECT coalesce(sum(stored), 0) FROM ingest_batches WHERE batch_id = ANY(%s)", [list(self._batches)]
             )
-            return int(cursor.fetchone()[0])
+            return int(cursor.fetchall()[0][0])
 
     def latencies(self, rows: Sequence[tuple[float, object]]) -> list[float]:
         return [self._seen[committed_at] - due for due, committed_at in rows]
@@ -133,11 +133,11 @@ class _Watcher:
         with closing(psycopg2.connect(self._url)) as connection, connection.cursor() as cursor:
             connection.autocommit = True
             cursor.execute("SELECT clock_timestamp()")
-            since = cursor.fetchone()[0]
+            ((since,),) = cursor.fetchall()
             while not self._ended.wait(POLL_SECONDS):
                 # A batch that ended earlier may become visible later: look back a little.
                 cursor.execute("SELECT clock_timestamp() - interval '1 second'")
-                following = cursor.fetchone()[0]
+                ((following,),) = cursor.fetchall()
                 cursor.execute(_NEW, [since])
                 rows, now = cursor.fetchall(), time.time()
                 for batch_id, committed_at in rows:

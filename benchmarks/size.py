@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from threading import Event, Thread
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
@@ -59,7 +59,7 @@ def _backlog(bench: Bench, count: int) -> tuple[list[Series], float]:
     redis = bench.redis
 
     @contextmanager
-    def watched(on: Bench) -> Iterator[object]:
+    def watched(on: Bench) -> Iterator[drain.Processes]:
         with on.ours() as process, _sampling(process.pid, samples, redis_bytes, redis):
             yield process
 
@@ -75,7 +75,7 @@ def _backlog(bench: Bench, count: int) -> tuple[list[Series], float]:
 
 
 @contextmanager
-def _sampling(pid: int, samples: list[float], redis_bytes: list[int], redis: object) -> Iterator[None]:
+def _sampling(pid: int, samples: list[float], redis_bytes: list[int], redis: Any) -> Iterator[None]:
     """Look at the memory while events wait; the last look at Redis comes at the end."""
     ended = Event()
 

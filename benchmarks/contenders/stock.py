@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg2
 from celery import Celery
-from celery_batches import Batches
+from celery_batches import Batches  # type: ignore[import-not-found]
 from psycopg2.extras import execute_values
 
 from benchmarks.contenders.rows import COLUMNS, row

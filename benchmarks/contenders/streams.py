@@ -12,6 +12,7 @@ import io
 import os
 import sys
 import time
+from typing import Any
 
 import orjson
 import psycopg2
@@ -35,7 +36,7 @@ def consume(redis: Redis, connection: "psycopg2.extensions.connection", consumer
     """Store what comes until it is told to end."""
     while True:
         try:
-            read = redis.xreadgroup(GROUP, consumer, {STREAM: ">"}, count=COUNT, block=1000)
+            read: Any = redis.xreadgroup(GROUP, consumer, {STREAM: ">"}, count=COUNT, block=1000)
         except ResponseError:  # the bench has not put the stream there yet
             time.sleep(0.005)
             continue
