@@ -1,6 +1,7 @@
 """`make bench`: run the parts on real servers, print what was found, write it into `benchmarks/results`."""
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +25,8 @@ RESULTS: Final = Path(__file__).parent / "results"
 
 def main() -> None:
     arguments = _arguments()
+    # Whoever ends it with a signal ends the servers and workers too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     sizes = QUICK if arguments.quick else FULL
     results = []
     with running() as bench:
