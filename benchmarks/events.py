@@ -2,10 +2,12 @@
 
 import csv
 import io
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final
+from uuid import UUID, uuid4
 
 import orjson
 
@@ -53,7 +55,50 @@ def ours(sent: Sequence[Event]) -> Iterator[bytes]:
 
 def stock(task: str, sent: Sequence[Event]) -> Iterator[bytes]:
     """Write the events as a stock task's `delay` sends them."""
-    return (message.task(task, "celery", event, repr((event,)), {}) for event in sent)
+    return (_as_celery_writes(task, event, str(uuid4())) for event in sent)
+
+
+def _as_celery_writes(task: str, event: Event, task_id: str) -> bytes:
+    embed: Event = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+    headers: Event = {
+        "lang": "py",
+        "task": task,
+        "id": task_id,
+        "shadow": None,
+        "eta": None,
+        "expires": None,
+        "group": None,
+        "group_index": None,
+        "retries": 0,
+        "timelimit": [None, None],
+        "root_id": task_id,
+        "parent_id": None,
+        "argsrepr": repr((event,)),
+        "kwargsrepr": "{}",
+        "origin": "gen1@bench",
+        "ignore_result": True,
+        "replaced_task_nesting": 0,
+        "stamped_headers": None,
+        "stamps": {},
+    }
+    properties = {
+        "correlation_id": task_id,
+        "reply_to": str(UUID(int=0)),
+        "delivery_mode": 2,
+        "delivery_info": {"exchange": "", "routing_key": "celery"},
+        "priority": 0,
+        "body_encoding": "base64",
+        "delivery_tag": str(uuid4()),
+    }
+    return orjson.dumps(
+        {
+            "body": b64encode(orjson.dumps([[event], {}, embed])).decode("ascii"),
+            "content-encoding": "utf-8",
+            "content-type": "application/json",
+            "headers": headers,
+            "properties": properties,
+        }
+    )
 
 
 def plain(sent: Sequence[Event]) -> Iterator[bytes]:

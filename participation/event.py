@@ -213,6 +213,11 @@ def encode(event: Event) -> dict[str, Any]:
     return event.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
 
 
+def to_json(event: Event) -> bytes:
+    """Write what `encode` returns as JSON, which is faster at once than in two steps."""
+    return event.__pydantic_serializer__.to_json(event, exclude_none=True, exclude_defaults=True)
+
+
 def event_id(event: Event) -> UUID:
     """Return the event's identity: its own `event_id`, else the UUIDv5 (RFC 9562) of what makes it one event.
 

@@ -1,7 +1,8 @@
 """The envelope: the Celery message, as it lies in a Redis list, that carries one event or points to a batch.
 
-`encode` writes the message that a stock Celery client would write; `decode` reads what stock clients in any
-language write: protocol 2 and 1, every `body_encoding`, compressed or not, with the optional keys or without.
+`encode` writes what a stock worker reads, in ASCII and without what it does not need; `decode` reads what stock
+clients in any language write: protocol 2 and 1, every `body_encoding`, compressed or not, with the optional keys or
+without.
 What a message asks Celery to do (`eta`, `expires`, `callbacks`, …) is never acted on: the event has happened.
 """
 
@@ -13,8 +14,9 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from os import urandom
 from typing import Any, Final, Protocol
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import orjson
 
@@ -28,7 +30,22 @@ UNPACKED_BYTES: Final = 1_048_576
 LZMA_BYTES: Final = 134_217_728
 """Most memory that unpacking may take: LZMA takes what the message asks for, 65 MiB at its strongest preset."""
 
-EMBED: Final[dict[str, None]] = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+_ENVELOPE: Final = (
+    '{"body":"%b","content-type":"application/json",'
+    '"headers":{"lang":"py","task":"TASK","id":"%b","root_id":"%b","parent_id":null,"group":null,"argsrepr":"%b"%b},'
+    '"properties":{"correlation_id":"%b","delivery_info":{"exchange":"","routing_key":"QUEUE"},'
+    '"body_encoding":"base64","delivery_tag":"%b"}}'
+)
+"""What Celery's protocol 2 and kombu require. What both take for the default when it is absent is left out: it would
+be most of the message, for Redis to keep, to write to its disk and to hand on."""
+
+
+def _template(task: str, queue: str) -> bytes:
+    return _ENVELOPE.replace("TASK", task).replace("QUEUE", queue).encode("ascii")
+
+
+_TRACK_EVENT: Final = _template(TRACK_EVENT, EVENTS)
+_FLUSH_BATCH: Final = _template(FLUSH_BATCH, FLUSH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,62 +57,43 @@ class Message:
     sent_at: float | None = None
 
 
-def headers(import_id: object = None) -> dict[str, Any]:
-    """Return the headers that participation adds to Celery's: when the event was sent, and by which import."""
-    sent = {"sent_at": round(time.time(), 3)}
-    return sent if import_id is None else {**sent, "import_id": str(import_id)}
+def headers() -> dict[str, Any]:
+    """Return the header that participation adds to Celery's: when the event was sent."""
+    return {"sent_at": round(time.time(), 3)}
 
 
-def encode(event: object, import_id: object = None, task_id: str | None = None) -> bytes:
+def encode(event: object, import_id: object = None) -> bytes:
     """Write the message (protocol 2) for an event that `participation.event.encode` has written."""
-    return task(TRACK_EVENT, EVENTS, event, "(…)", headers(import_id), task_id=task_id)
+    return wrap(orjson.dumps(event), import_id)
+
+
+def wrap(event: bytes, import_id: object = None, task_id: str | None = None) -> bytes:
+    """Write the message (protocol 2) for an event's JSON. task_id: a new one if None."""
+    more = b',"sent_at":%.3f' % time.time()
+    if import_id is not None:
+        more += b',"import_id":"%b"' % str(import_id).encode()
+    return _write(_TRACK_EVENT, event, b"(...)", more, task_id or new_id())
 
 
 def pointer(batch_id: str) -> bytes:
     """Write the message (protocol 2) of the task that stores a claimed batch."""
-    return task(FLUSH_BATCH, FLUSH, batch_id, f"('{batch_id}',)", {})
+    return _write(_FLUSH_BATCH, b'"%b"' % batch_id.encode(), b"('%b',)" % batch_id.encode(), b"", new_id())
 
 
-def task(  # noqa: PLR0913 - what a message of Celery's says, each part by its name
-    name: str, queue: str, argument: object, shown: str, more: Mapping[str, Any], *, task_id: str | None = None
-) -> bytes:
-    """Write what a stock client writes into a queue's list for a task with one argument.
+def new_id() -> str:
+    """Return a UUID of version 4, as Celery names its tasks, in a third of the time that `uuid4` takes."""
+    digits = urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
-    shown: how Flower and logs show the arguments. more: headers beside Celery's own. task_id: a new one if None.
+
+def _write(template: bytes, argument: bytes, shown: bytes, more: bytes, task_id: str) -> bytes:
+    """Fill in a template for a task with one argument, given as JSON.
+
+    shown: how Flower and logs show the arguments. more: headers beside Celery's own. Both as JSON writes them.
     """
-    task_id = task_id or str(uuid4())
-    body = orjson.dumps([[argument], {}, EMBED])
-    message = {
-        "body": binascii.b2a_base64(body, newline=False).decode("ascii"),
-        "content-encoding": "utf-8",
-        "content-type": "application/json",
-        "headers": {
-            "lang": "py",
-            "task": name,
-            "id": task_id,
-            "root_id": task_id,
-            "parent_id": None,
-            "group": None,
-            "eta": None,
-            "expires": None,
-            "retries": 0,
-            "timelimit": [None, None],
-            "argsrepr": shown,
-            "kwargsrepr": "{}",
-            "ignore_result": True,
-            **more,
-        },
-        "properties": {
-            "correlation_id": task_id,
-            "reply_to": None,
-            "delivery_mode": 2,
-            "delivery_info": {"exchange": "", "routing_key": queue},
-            "priority": 0,
-            "body_encoding": "base64",
-            "delivery_tag": task_id,
-        },
-    }
-    return orjson.dumps(message)
+    body = binascii.b2a_base64(b"[[%b],{},{}]" % argument, newline=False)
+    one = task_id.encode()
+    return template % (body, one, one, shown, more, one, one)
 
 
 def decode(raw: bytes) -> Message:

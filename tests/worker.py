@@ -18,14 +18,14 @@ SECONDS = 60.0
 """Longest wait for anything in a test."""
 
 
-def celery(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "celery", "-A", "participation.app", *arguments]
+def celery(*arguments: str, app: str = "participation.app") -> list[str]:
+    return [sys.executable, "-m", "celery", "-A", app, *arguments]
 
 
 @contextmanager
-def running(log: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(log: Path, *arguments: str, app: str = "participation.app") -> Iterator[subprocess.Popen[bytes]]:
     """Run a worker on the servers that the environment names, until the block ends."""
-    command = celery("worker", "--concurrency=2", "--loglevel=INFO", *arguments)
+    command = celery("worker", "--concurrency=2", "--loglevel=INFO", *arguments, app=app)
     with log.open("ab") as output:
         begin = output.tell()
         process = spawn(command, signal.SIGTERM, stdout=output, stderr=output, env=os.environ)

@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NoReturn
-from uuid import uuid4
 
 from celery import Task, signals
 from celery.result import AsyncResult, EagerResult
@@ -14,6 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from participation import broker, event, keys, message, settings
 from participation.errors import Unavailable
+from participation.event import Event
 
 
 class TrackEvent(Task[..., Any]):
@@ -32,21 +32,21 @@ class TrackEvent(Task[..., Any]):
         `PARTICIPATION_PUBLISH_TIMEOUT_SECONDS`: then it is unknown whether the event was taken, and sending the same
         event again is safe.
         """
-        payload = event.encode(event.decode(message.only_event(args or (), kwargs or {})))
+        given = event.decode(message.only_event(args or (), kwargs or {}))
         try:
             if positional or options or self._is_watched():
-                return self._publish(payload, positional, options)
-            return self._push(payload)
+                return self._publish(event.encode(given), positional, options)
+            return self._push(given)
         except (OperationalError, RedisError, OSError) as error:
             _refuse(error)
 
-    def _push(self, payload: Mapping[str, object]) -> AsyncResult[None]:
+    def _push(self, given: Event) -> AsyncResult[None]:
         """Send what Celery would send, in one round trip.
 
         Celery itself asks for the queue's binding first and opens a client for each message.
         """
-        task_id = str(uuid4())
-        self._redis.lpush(keys.EVENTS, message.encode(payload, task_id=task_id))
+        task_id = message.new_id()
+        self._redis.lpush(keys.EVENTS, message.wrap(event.to_json(given), task_id=task_id))
         return self.AsyncResult(task_id)
 
     def _publish(

@@ -257,6 +257,36 @@ def test_track_event__body_in_a_stock_worker_is_slow_and_right(redis: Redis, eng
         assert [row.reason for row in connection.execute(DEAD)] == ["invalid_event", "invalid_event", "not_json"]
 
 
+BARE = """
+import os
+from celery import Celery
+from redis import Redis
+
+app = Celery("bare", broker=os.environ["REDIS_URL"])
+app.conf.task_acks_late = True
+
+@app.task(name="participation.track_event", bind=True, default_retry_delay=0)
+def single(self, event):
+    if self.request.retries < 2:
+        raise self.retry()
+    Redis.from_url(os.environ["REDIS_URL"]).lpush("seen", event["object_id"])
+"""
+
+
+@pytest.mark.usefixtures("environment")
+def test_encode__bare_celery_program_can_consume_it(
+    redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that knows nothing of us, with Celery's defaults, runs our messages, and its retries of them."""
+    (tmp_path / "bare.py").write_text(BARE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    redis.lpush(keys.EVENTS, *[message.encode(event(object_id=str(number))) for number in range(5)])
+    with running(tmp_path / "worker.log", "-Q", keys.EVENTS, app="bare"):
+        eventually(lambda: redis.llen("seen") == 5)
+        eventually(lambda: not redis.exists(keys.EVENTS, "unacked"))
+    assert sorted(redis.lrange("seen", 0, -1)) == [b"0", b"1", b"2", b"3", b"4"]
+
+
 def test_worker__picks_up_a_batch_whose_pointer_was_lost(
     redis: Redis, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

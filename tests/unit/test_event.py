@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,18 @@ from kombu.utils.json import dumps as kombu_dumps
 from pydantic import ValidationError
 
 from participation.errors import InvalidEvent, ParticipationError
-from participation.event import EARLIEST, IDENTITY, ActorKind, Event, EventType, decode, encode, event_id, json_schema
+from participation.event import (
+    EARLIEST,
+    IDENTITY,
+    ActorKind,
+    Event,
+    EventType,
+    decode,
+    encode,
+    event_id,
+    json_schema,
+    to_json,
+)
 from tests.rows import event
 
 REQUIRED = ("event_type", "platform", "community_id", "member_id", "occurred_at")
@@ -713,6 +725,7 @@ def test_encode__writes_the_deepest_metadata_that_decode_takes() -> None:
     assert taken
     for item in taken:
         assert decode(json.loads(json.dumps(encode(item)))) == item
+        assert decode(json.loads(to_json(item))) == item
 
 
 def _decoded_or_none(metadata: dict[str, Any]) -> Event | None:
@@ -773,6 +786,7 @@ def test_encode__is_undone_by_decode(value: dict[str, Any]) -> None:
     assert arrived == item
     assert event_id(arrived) == event_id(item)
     assert encode(arrived) == encode(item)
+    assert orjson.loads(to_json(item)) == encode(item)
 
 
 ANY = SCALARS | st.floats() | st.binary() | st.text()
