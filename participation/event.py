@@ -26,6 +26,12 @@ AHEAD: Final = timedelta(minutes=5)
 METADATA_BYTES: Final = 4096
 """Most bytes of `metadata`, as UTF-8 JSON without spaces (fixed)."""
 
+IDENTIFIER_CHARACTERS: Final = 255
+"""Most characters of an identifier (fixed)."""
+
+SLUG: Final = "^[a-z0-9_-]{1,32}$"
+"""What a `platform` is made of (fixed)."""
+
 QUOTED: Final = 80
 """Most characters of a value that an error quotes."""
 
@@ -74,8 +80,8 @@ def _name(value: object) -> str:
     return value
 
 
-def _instant(value: object) -> datetime:
-    """Read a moment, in UTC to the microsecond (further digits are cut off)."""
+def instant(value: object) -> datetime:
+    """Read a moment, in UTC to the microsecond (further digits are cut off); raise `ValueError` for what is none."""
     value = _plain(value)
     if isinstance(value, str) and RFC_3339.fullmatch(value):
         value = datetime.fromisoformat(value.upper())
@@ -125,8 +131,8 @@ def _uuid(value: object) -> object:
     return value
 
 
-Identifier = Annotated[str, StringConstraints(strict=True, pattern=r"^[^\x00]{1,255}$")]
-_IDENTIFIER: Final = "a string of 1–255 characters without NUL"
+Identifier = Annotated[str, StringConstraints(strict=True, pattern=rf"^[^\x00]{{1,{IDENTIFIER_CHARACTERS}}}$")]
+_IDENTIFIER: Final = f"a string of 1–{IDENTIFIER_CHARACTERS} characters without NUL"
 
 
 class Event(BaseModel):
@@ -135,7 +141,7 @@ class Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", title="participation event")
 
     event_type: Annotated[EventType, BeforeValidator(_name)] = Field(description=f"one of {', '.join(EventType)}")
-    platform: Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z0-9_-]{1,32}$")] = Field(
+    platform: Annotated[str, StringConstraints(strict=True, pattern=SLUG)] = Field(
         description="a slug of 1–32 characters a–z, 0–9, _ or -, as in discord, telegram, irc"
     )
     community_id: Identifier = Field(description=f"{_IDENTIFIER}, the same for all bots that serve one community")
@@ -152,7 +158,7 @@ class Event(BaseModel):
     actor_kind: Annotated[ActorKind, BeforeValidator(_name)] = Field(
         ActorKind.USER, description=f"one of {', '.join(ActorKind)}"
     )
-    occurred_at: Annotated[datetime, BeforeValidator(_instant, json_schema_input_type=datetime)] = Field(
+    occurred_at: Annotated[datetime, BeforeValidator(instant, json_schema_input_type=datetime)] = Field(
         description="RFC 3339 date and time with an offset, as 2026-03-29T01:30:00.5+02:00, "
         "not before 2000-01-01 and at most 5 minutes ahead of the clock"
     )
@@ -219,27 +225,33 @@ def to_json(event: Event) -> bytes:
 
 
 def event_id(event: Event) -> UUID:
-    """Return the event's identity: its own `event_id`, else the UUIDv5 (RFC 9562) of what makes it one event.
-
-    The name that is hashed is the JSON array of platform, community, channel, member, type, object, emoji and the
-    moment in UTC, as `orjson` writes it.
-    """
+    """Return the event's identity: its own `event_id`, else the one derived from what makes it one event."""
     if event.event_id is not None:
         return event.event_id
+    return UUID(derive_id(event, event.occurred_at))
+
+
+def derive_id(facts: Any, occurred_at: datetime) -> str:
+    """Return the UUIDv5 (RFC 9562) of what makes it one event, as 32 hexadecimal digits.
+
+    The name that is hashed is the JSON array of platform, community, channel, member, type, object, emoji and the
+    moment in UTC, as `orjson` writes it. facts: an `Event`, or what has its attributes.
+    """
     name = orjson.dumps(
         [
-            event.platform,
-            event.community_id,
-            event.channel_id,
-            event.member_id,
-            event.event_type,
-            event.object_id,
-            event.metadata.get("emoji"),
-            event.occurred_at,
+            facts.platform,
+            facts.community_id,
+            facts.channel_id,
+            facts.member_id,
+            facts.event_type,
+            facts.object_id,
+            facts.metadata.get("emoji"),
+            occurred_at,
         ]
     )
-    digest = sha1(IDENTITY.bytes + name, usedforsecurity=False).digest()
-    return UUID(bytes=digest[:16], version=5)
+    digest = sha1(IDENTITY.bytes + name, usedforsecurity=False).hexdigest()
+    # The version, and the variant in the two upper bits of its digit.
+    return f"{digest[:12]}5{digest[13:16]}{'89ab'[int(digest[16], 16) & 3]}{digest[17:32]}"
 
 
 def json_schema() -> dict[str, Any]:

@@ -107,7 +107,7 @@ def decode(raw: bytes) -> Message:
     header = parts["headers"]
     body = _body(envelope, header, parts["properties"])
     args, kwargs = _call(header, body)
-    return Message(only_event(args, kwargs), _text(header.get("import_id")), _number(header.get("sent_at")))
+    return Message(only_event(args, kwargs), import_id(header.get("import_id")), _number(header.get("sent_at")))
 
 
 def only_event(args: object, kwargs: object) -> object:
@@ -199,7 +199,8 @@ def _call(header: Mapping[str, Any], body: object) -> tuple[object, object]:
     return args or [], kwargs or {}
 
 
-def _text(value: object) -> str | None:
+def import_id(value: object) -> str | None:
+    """Return the header as the id of an import, None if it is none."""
     try:
         return str(UUID(value)) if isinstance(value, str) else None
     except ValueError:

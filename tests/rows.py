@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 
 from participation import message
 from participation.ingest.flush import store
-from participation.store.events import Counts
+from participation.store.batches import Counts
 from tests import reference
 
 Event = Mapping[str, Any]

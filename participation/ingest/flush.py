@@ -16,8 +16,8 @@ from participation.errors import Taken, Unavailable
 from participation.ingest.claim import postpone
 from participation.ingest.read import read
 from participation.store import communities, partitions
+from participation.store.batches import Counts, store_batch
 from participation.store.database import transaction
-from participation.store.events import Counts, store_batch
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def store(engine: Engine, batch_id: str, elements: Iterable[bytes]) -> Counts | 
     begun, started_at = time.perf_counter(), datetime.now(UTC)
     accepted, dead = read(elements)
     partitions.ensure(engine, {item.row.occurred_at[:7] for item in accepted})
-    communities.ensure(engine, {item.row.community_id for item in accepted})
+    communities.ensure(engine, {item.community_id for item in accepted})
     with transaction(engine) as connection:
         counts = store_batch(connection, batch_id, started_at, accepted, dead)
     _log(batch_id, counts, time.perf_counter() - begun)

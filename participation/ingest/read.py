@@ -6,7 +6,8 @@ import orjson
 
 from participation import event, message
 from participation.errors import InvalidEvent
-from participation.store.events import Accepted, DeadLetter, Row
+from participation.ingest import plain
+from participation.store.events import Accepted, DeadLetter, Row, copied
 
 
 def read(elements: Iterable[bytes]) -> tuple[list[Accepted], list[DeadLetter]]:
@@ -14,29 +15,38 @@ def read(elements: Iterable[bytes]) -> tuple[list[Accepted], list[DeadLetter]]:
     accepted: list[Accepted] = []
     dead: list[DeadLetter] = []
     for raw in elements:
-        import_id = None
-        try:
-            envelope = message.decode(raw)
-            import_id = envelope.import_id
-            accepted.append(Accepted(row(event.decode(envelope.event), import_id), raw))
-        except InvalidEvent as error:
-            dead.append(DeadLetter.of(raw, error.code, str(error), import_id))
+        if (found := plain.row(raw)) is not None:
+            accepted.append(Accepted(found, found.community_id, raw))
+        else:
+            _examine(raw, accepted, dead)
     return accepted, dead
+
+
+def _examine(raw: bytes, accepted: list[Accepted], dead: list[DeadLetter]) -> None:
+    import_id = None
+    try:
+        envelope = message.decode(raw)
+        import_id = envelope.import_id
+        item = event.decode(envelope.event)
+        accepted.append(Accepted(row(item, import_id), item.community_id, raw))
+    except InvalidEvent as error:
+        dead.append(DeadLetter.of(raw, error.code, str(error), import_id))
 
 
 def row(item: event.Event, import_id: str | None = None) -> Row:
     """Return the event as a row of `participation_events`."""
+    event_id = item.event_id.hex if item.event_id else event.derive_id(item, item.occurred_at)
     return Row(
-        item.community_id,
+        copied(item.community_id),
         item.occurred_at.isoformat(),
-        str(event.event_id(item)),
+        event_id,
         item.platform,
         item.event_type,
-        item.channel_id,
-        item.member_id,
-        item.object_id,
-        item.object_author_id,
+        copied(item.channel_id),
+        copied(item.member_id),
+        copied(item.object_id),
+        copied(item.object_author_id),
         item.actor_kind,
-        orjson.dumps(item.metadata).decode(),
-        import_id,
+        copied(orjson.dumps(item.metadata).decode()),
+        copied(import_id),
     )

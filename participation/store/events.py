@@ -1,47 +1,61 @@
-"""The write that everything rests on: one claimed batch into PostgreSQL, in one transaction."""
+"""Events as rows: how a row is written down, and the two ways into `participation_events`."""
 
-import csv
 import io
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import asdict, astuple, dataclass
-from datetime import datetime
 from hashlib import sha256
+from itertools import chain
 from typing import Final, NamedTuple, Self
 
 from sqlalchemy import Connection, text
 
-from participation import failpoint
-from participation.errors import Rejected, Taken
+from participation.errors import Rejected
 from participation.store import calendar
 from participation.store.database import translated
 
 RAW_BYTES: Final = 65_536
 """How much of a list element a dead letter keeps; its whole length and hash are kept beside."""
 
+SLICE_BYTES: Final = 262_144
+"""How much of a copy is handed to the driver at once."""
+
+NULL: Final = "\\N"
+"""How PostgreSQL's text format writes that there is no value."""
+
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
 
 class Row(NamedTuple):
-    """A valid event as PostgreSQL's CSV format takes it; the fields are the columns."""
+    """A valid event as PostgreSQL's text format takes it, each value as `copied` writes it; the fields are the columns.
+
+    occurred_at: in UTC, as `isoformat` writes it. event_id: 32 hexadecimal digits.
+    """
 
     community_id: str
     occurred_at: str
     event_id: str
     platform: str
     event_type: str
-    channel_id: str | None
+    channel_id: str
     member_id: str
-    object_id: str | None
-    object_author_id: str | None
+    object_id: str
+    object_author_id: str
     actor_kind: str
     metadata: str
-    import_id: str | None
+    import_id: str
+
+
+def copied(value: str | None) -> str:
+    """Write a value as PostgreSQL's text format takes it."""
+    return NULL if value is None else value.translate(_ESCAPES)
 
 
 class Accepted(NamedTuple):
-    """A row and the list element that it was read from."""
+    """A row, its community as it is, and the list element that it was read from."""
 
     row: Row
+    community_id: str
     raw: bytes
 
 
@@ -62,27 +76,18 @@ class DeadLetter(NamedTuple):
         return cls(reason, plain[:2000], raw[:RAW_BYTES], len(raw), sha256(raw).digest(), import_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What became of a batch: received = stored + duplicates + dead."""
-
-    received: int
-    stored: int
-    duplicates: int
-    dead: int
-
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
-
-
 _COLUMNS: Final = ", ".join(Row._fields)
 
-# Tried, not waited for: whoever holds it may have been stopped with its transaction open.
-_OWN = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:batch_id, 0))")
+_COPY: Final = f"COPY {{table}} ({_COLUMNS}) FROM STDIN"
 
-_BEGIN = text("""
-INSERT INTO ingest_batches (batch_id, received, started_at) VALUES (:batch_id, :received, :started_at)
-ON CONFLICT DO NOTHING RETURNING true
+_SEEN: Final = """
+unnest(
+    CAST(:communities AS text[]), CAST(:quarters AS timestamptz[]), CAST(:types AS text[]), CAST(:actors AS text[])
+) AS seen (community_id, occurred_at, event_type, actor_kind)
+"""
+
+_MARK = text(f"""
+INSERT INTO due_days (community_id, highlight_date) {calendar.TOUCHED_DAYS.format(source=_SEEN)}
 """)
 
 _INCOMING = text("""
@@ -92,13 +97,12 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming
 
 _EMPTY = text("DELETE FROM incoming")
 
-_COPY = f"COPY incoming ({_COLUMNS}) FROM STDIN (FORMAT csv)"
-
-# Sorted by key: two batches that overlap would otherwise wait for each other in a circle.
+# In the order of `_copy`, whatever the collation of the database.
 _INSERT = text(f"""
 WITH stored AS (
     INSERT INTO participation_events ({_COLUMNS})
-    SELECT {_COLUMNS} FROM incoming ORDER BY community_id, occurred_at, event_id
+    SELECT {_COLUMNS} FROM incoming
+    ORDER BY date_trunc('month', occurred_at), community_id COLLATE "C", occurred_at, event_id
     ON CONFLICT DO NOTHING
     RETURNING community_id, occurred_at, event_type, actor_kind, import_id
 ), marked AS (
@@ -107,100 +111,69 @@ WITH stored AS (
 SELECT CAST(import_id AS text) AS import_id, count(*) AS events FROM stored GROUP BY import_id
 """)
 
-_QUARANTINE = text("""
-INSERT INTO dead_letters (reason, detail, raw, raw_bytes, raw_sha256, batch_id)
-VALUES (:reason, :detail, :raw, :raw_bytes, :raw_sha256, :batch_id)
-""")
 
-_IMPORTS = text("""
-INSERT INTO import_counts (import_id, batch_id, stored, duplicates, dead)
-VALUES (:import_id, :batch_id, :stored, :duplicates, :dead)
-""")
+def insert(
+    connection: Connection, accepted: Sequence[Accepted], *, all_new: bool
+) -> tuple[Counter[str | None], list[DeadLetter]]:
+    """Insert the rows and mark their days; return how many were new, by import, and the letters of the rejected.
 
-_END = text("""
-UPDATE ingest_batches SET stored = :stored, duplicates = :duplicates, dead = :dead, stored_at = clock_timestamp()
-WHERE batch_id = :batch_id
-""")
-
-
-def store_batch(
-    connection: Connection,
-    batch_id: str,
-    started_at: datetime,
-    accepted: Sequence[Accepted],
-    dead: Sequence[DeadLetter],
-) -> Counts | None:
-    """Store the batch; return what became of it, or None if it was stored before.
-
-    The caller commits, and has made the partitions and communities. A row that passes validation and that PostgreSQL
-    still rejects becomes a dead letter. Raises `Taken` while another transaction is storing the batch.
+    all_new: whether to try first as if none of them were there yet, which takes half the time. The caller commits, and
+    has made the partitions and communities.
     """
-    if not connection.scalar(_OWN, {"batch_id": batch_id}):
-        raise Taken(f"another process is storing the batch {batch_id}")
-    received = len(accepted) + len(dead)
-    begin = {"batch_id": batch_id, "received": received, "started_at": started_at}
-    if connection.scalar(_BEGIN, begin) is None:
-        return None
-    calendar.share(connection)
+    if all_new and accepted:
+        try:
+            with translated(), connection.begin_nested():
+                _copy(connection, "participation_events", accepted)
+                _mark(connection, accepted)
+                return by_import(accepted), []
+        except Rejected:
+            pass  # a row that is there already, twice in the batch, or that PostgreSQL does not take
     connection.execute(_INCOMING)
-    stored, rejected = _insert(connection, accepted)
-    letters = [*dead, *rejected]
-    if letters:
-        connection.execute(_QUARANTINE, [{**letter._asdict(), "batch_id": batch_id} for letter in letters])
-    by_import = _counts(accepted, dead, stored, rejected)
-    imports = [
-        {"import_id": import_id, "batch_id": batch_id, **asdict(counts)}
-        for import_id, counts in by_import.items()
-        if import_id is not None
-    ]
-    if imports:
-        connection.execute(_IMPORTS, imports)
-    total = sum(by_import.values(), start=Counts(0, 0, 0, 0))
-    connection.execute(_END, {"batch_id": batch_id, **asdict(total)})
-    failpoint.reach("after_copy")
-    return total
+    return _merge(connection, accepted)
 
 
-def _counts(
-    accepted: Sequence[Accepted],
-    dead: Sequence[DeadLetter],
-    stored: Counter[str | None],
-    rejected: Sequence[DeadLetter],
-) -> dict[str | None, Counts]:
-    """Return what became of the events of each import, and under None of those of none."""
-    received = Counter(item.row.import_id for item in accepted) + Counter(letter.import_id for letter in dead)
-    quarantined = Counter(letter.import_id for letter in (*dead, *rejected))
-    return {
-        name: Counts(count, stored[name], count - stored[name] - quarantined[name], quarantined[name])
-        for name, count in received.items()
-    }
+def by_import(accepted: Iterable[Accepted]) -> Counter[str | None]:
+    """Count the rows of each import, and under None those of none."""
+    return Counter(None if row.import_id == NULL else row.import_id for row, _, _ in accepted)
 
 
-def _insert(connection: Connection, accepted: Sequence[Accepted]) -> tuple[Counter[str | None], list[DeadLetter]]:
-    """Insert the rows, halving them until those that PostgreSQL rejects stand alone.
+def _copy(connection: Connection, table: str, accepted: Iterable[Accepted]) -> None:
+    """Copy the rows in the order of partition and key: two batches that overlap would else wait in a circle."""
+    months: defaultdict[str, list[str]] = defaultdict(list)
+    for row, _, _ in accepted:
+        months[row.occurred_at[:7]].append("\t".join(row))
+    content = io.BytesIO("\n".join(chain.from_iterable(sorted(months[name]) for name in sorted(months))).encode())
+    with closing(connection.connection.cursor()) as cursor:
+        cursor.copy_expert(_COPY.format(table=table), content, SLICE_BYTES)
 
-    Returns how many were new, by import, and the letters of the rejected.
-    """
+
+def _mark(connection: Connection, accepted: Iterable[Accepted]) -> None:
+    """Mark the days that the rows touch; one row of each quarter of an hour speaks for all that are like it."""
+    minutes = {(community, row.occurred_at[:16], row.event_type, row.actor_kind) for row, community, _ in accepted}
+    seen = {(community, _quarter(minute), kind, actor) for community, minute, kind, actor in minutes}
+    names = ("communities", "quarters", "types", "actors")
+    connection.execute(_MARK, dict(zip(names, map(list, zip(*seen, strict=True)), strict=True)))
+
+
+def _quarter(minute: str) -> str:
+    """Return the quarter of an hour in which the minute lies (as 2026-03-29T01:31): no day begins within one."""
+    return f"{minute[:14]}{int(minute[14:]) // 15 * 15:02}Z"
+
+
+def _merge(connection: Connection, accepted: Sequence[Accepted]) -> tuple[Counter[str | None], list[DeadLetter]]:
+    """Insert those rows that are not there yet, halving them until those that PostgreSQL rejects stand alone."""
     if not accepted:
         return Counter(), []
     try:
         with translated(), connection.begin_nested():
-            return _copy(connection, accepted), []
+            connection.execute(_EMPTY)
+            _copy(connection, "incoming", accepted)
+            return Counter({row.import_id: row.events for row in connection.execute(_INSERT)}), []
     except Rejected as error:
         if len(accepted) == 1:
-            row, raw = accepted[0]
-            return Counter(), [DeadLetter.of(raw, "rejected", str(error), row.import_id)]
+            (import_id,) = by_import(accepted)
+            return Counter(), [DeadLetter.of(accepted[0].raw, "rejected", str(error), import_id)]
     half = len(accepted) // 2
-    first, first_letters = _insert(connection, accepted[:half])
-    second, second_letters = _insert(connection, accepted[half:])
+    first, first_letters = _merge(connection, accepted[:half])
+    second, second_letters = _merge(connection, accepted[half:])
     return first + second, [*first_letters, *second_letters]
-
-
-def _copy(connection: Connection, accepted: Sequence[Accepted]) -> Counter[str | None]:
-    buffer = io.StringIO(newline="")
-    csv.writer(buffer).writerows(item.row for item in accepted)
-    buffer.seek(0)
-    connection.execute(_EMPTY)
-    with closing(connection.connection.cursor()) as cursor:
-        cursor.copy_expert(_COPY, buffer)
-    return Counter({row.import_id: row.events for row in connection.execute(_INSERT)})

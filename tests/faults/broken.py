@@ -10,7 +10,8 @@ from sqlalchemy import Engine
 from participation import event, keys
 from participation.app import app
 from participation.ingest import flush, read
-from participation.store.events import Accepted, Counts, DeadLetter
+from participation.store.batches import Counts
+from participation.store.events import Accepted, DeadLetter
 
 __all__ = ["app"]
 
@@ -40,7 +41,7 @@ match os.environ["BROKEN"]:
     case "batch list deleted before COMMIT":
         flush._store_or_postpone = _list_goes_first
     case "events have no identity":
-        event.event_id = lambda event: uuid4()
+        event.derive_id = lambda facts, occurred_at: uuid4().hex
     case "batches have no identity":
         flush.store = _store_under_another_name
     case "poison dropped":

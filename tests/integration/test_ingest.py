@@ -16,8 +16,9 @@ from participation.ingest.claim import Limits, claim, sweep
 from participation.ingest.flush import flush, store
 from participation.ingest.read import read
 from participation.store import due, partitions
+from participation.store.batches import Counts, store_batch
 from participation.store.database import connect, transaction
-from participation.store.events import Accepted, Counts, store_batch
+from participation.store.events import Accepted
 from tests.rows import event, put
 from tests.worker import SECONDS
 
@@ -155,6 +156,52 @@ def test_store__repeats_in_one_batch_and_over_batches_are_counted(engine: Engine
     """An event is stored once, however often it comes; received = stored + duplicates + dead."""
     assert put(engine, [event(), event(), event(object_id="1")]) == Counts(3, 2, 1, 0)
     assert put(engine, [event(occurred_at="2026-03-10T13:00:00+01:00"), event(object_id="2")]) == Counts(2, 1, 1, 0)
+
+
+def dead_rows(engine: Engine) -> int:
+    """Return how many rows the table holds beyond those that count: left behind by what was rolled back."""
+    with transaction(engine) as connection:
+        connection.execute(text("CREATE EXTENSION IF NOT EXISTS pgstattuple"))
+        return int(connection.scalar(text("SELECT dead_tuple_count FROM pgstattuple('participation_events_2026_03')")))
+
+
+def test_store__after_duplicates_no_batch_is_copied_in_vain(engine: Engine) -> None:
+    """A repeat costs one attempt that leaves rows behind; the batches after it are merged, and leave none."""
+    batch = [event(object_id=str(number)) for number in range(100)]
+    put(engine, [event(object_id="new"), *batch])
+    assert dead_rows(engine) == 0
+    assert put(engine, [event(object_id="newer"), *batch]) == Counts(101, 1, 100, 0)
+    left = dead_rows(engine)
+    assert left > 0
+    assert put(engine, [event(object_id="newest"), *batch]) == Counts(101, 1, 100, 0)
+    assert dead_rows(engine) == left
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+def test_store__values_that_copy_would_escape_are_kept(engine: Engine, repeat: bool) -> None:
+    """Tabs, line ends, backslashes and COPY's own words, in a batch of new events and in one with a repeat."""
+    odd = event(community_id="a\\b\tc\nd", member_id="\\N", channel_id="\\.", metadata={"emoji": "\\r\n"})
+    put(engine, [odd, odd] if repeat else [odd])
+    with transaction(engine) as connection:
+        row = connection.execute(
+            text(
+                "SELECT community_id, member_id, channel_id, object_id, metadata ->> 'emoji' FROM participation_events"
+            )
+        ).one()
+        assert due.due(connection, odd["community_id"]) == [(odd["community_id"], date(2026, 3, 10))]
+    assert tuple(row) == (odd["community_id"], "\\N", "\\.", None, "\\r\n")
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+def test_store__voice_marks_the_days_that_it_can_touch(engine: Engine, repeat: bool) -> None:
+    """The same days from both ways in: of a user's voice twelve hours around, of others' none."""
+    voice = event(event_type="VOICE_JOINED", occurred_at="2026-03-10T12:07:00Z")
+    late = event(event_type="VOICE_JOINED", occurred_at="2026-03-10T11:59:59Z", community_id="early")
+    bot = event(actor_kind="bot", community_id="bots")
+    put(engine, [voice, late, bot, *([voice] if repeat else [])])
+    with transaction(engine) as connection:
+        days = [(day.community_id, day.highlight_date.day) for day in due.due(connection)]
+    assert days == [("early", 9), ("c", 10), ("early", 10), ("c", 11)]
 
 
 def test_store__overlapping_batches_at_once_store_each_event_once(engine: Engine) -> None:
