@@ -29,9 +29,6 @@ METADATA_BYTES: Final = 4096
 IDENTIFIER_CHARACTERS: Final = 255
 """Most characters of an identifier (fixed)."""
 
-SLUG: Final = "^[a-z0-9_-]{1,32}$"
-"""What a `platform` is made of (fixed)."""
-
 QUOTED: Final = 80
 """Most characters of a value that an error quotes."""
 
@@ -82,7 +79,8 @@ def _name(value: object) -> str:
 
 def instant(value: object) -> datetime:
     """Read a moment, in UTC to the microsecond (further digits are cut off); raise `ValueError` for what is none."""
-    value = _plain(value)
+    if not isinstance(value, str):
+        value = _plain(value)
     if isinstance(value, str) and RFC_3339.fullmatch(value):
         value = datetime.fromisoformat(value.upper())
     if not isinstance(value, datetime) or value.utcoffset() is None:
@@ -90,7 +88,7 @@ def instant(value: object) -> datetime:
     # Compared before it is converted: a year 1 or 9999 with an offset does not fit into UTC.
     if value < EARLIEST or value > datetime.now(UTC) + AHEAD:
         raise ValueError
-    return value.astimezone(UTC)
+    return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
 def _metadata(value: object) -> dict[str, Any]:
@@ -141,7 +139,7 @@ class Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", title="participation event")
 
     event_type: Annotated[EventType, BeforeValidator(_name)] = Field(description=f"one of {', '.join(EventType)}")
-    platform: Annotated[str, StringConstraints(strict=True, pattern=SLUG)] = Field(
+    platform: Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z0-9_-]{1,32}$")] = Field(
         description="a slug of 1–32 characters a–z, 0–9, _ or -, as in discord, telegram, irc"
     )
     community_id: Identifier = Field(description=f"{_IDENTIFIER}, the same for all bots that serve one community")

@@ -36,7 +36,7 @@ class _Envelope(msgspec.Struct, gc=False):
 
 class _Event(msgspec.Struct, forbid_unknown_fields=True):
     event_type: event.EventType
-    platform: Annotated[str, msgspec.Meta(pattern=event.SLUG)]
+    platform: str
     community_id: _Identifier
     member_id: _Identifier
     occurred_at: str
@@ -57,40 +57,44 @@ _BODY: Final = msgspec.json.Decoder(tuple[tuple[_Event], _Nothing, dict[str, obj
 
 _NO_METADATA: Final = "{}"
 
-# Of what the decoders and the rules say to an event that is not plain, and to metadata beyond 64 bits.
+# What the decoders and the rules say to an event that is not plain, and orjson to numbers beyond 64 bits.
 _NOT_PLAIN: Final = (msgspec.DecodeError, ValueError, TypeError, RecursionError)
 
 
 def row(raw: bytes) -> Row | None:
     """Return the event of a list element as a row, or None if it is not plain: then `read` has to look."""
+    if not raw.isascii():  # what the decoder skips it does not hold to UTF-8
+        return None
     try:
-        # What the decoder skips it does not hold to UTF-8.
-        return _row(raw) if raw.isascii() else None
+        envelope = _ENVELOPE.decode(raw)
+        # Without a backslash there is no escape in the JSON, and so nothing that COPY would have escaped.
+        if b"\\" in envelope.body:
+            return None
+        ((item,), _, _) = _BODY.decode(envelope.body)
+        occurred_at = event.instant(item.occurred_at)
+        return Row(
+            item.community_id,
+            occurred_at.isoformat(),
+            event.derive_id(item, occurred_at),
+            _platform(item.platform),
+            item.event_type,
+            item.channel_id or NULL,
+            item.member_id,
+            item.object_id or NULL,
+            item.object_author_id or NULL,
+            item.actor_kind,
+            _metadata(item.metadata) if item.metadata else _NO_METADATA,
+            NULL if envelope.headers.import_id is None else _import_id(envelope.headers.import_id),
+        )
     except _NOT_PLAIN:
         return None
 
 
-def _row(raw: bytes) -> Row | None:
-    envelope = _ENVELOPE.decode(raw)
-    # Without a backslash there is no escape in the JSON, and so nothing that COPY would have escaped.
-    if b"\\" in envelope.body:
-        return None
-    ((item,), _, _) = _BODY.decode(envelope.body)
-    occurred_at = event.instant(item.occurred_at)
-    return Row(
-        item.community_id,
-        occurred_at.isoformat(),
-        event.derive_id(item, occurred_at),
-        item.platform,
-        item.event_type,
-        item.channel_id or NULL,
-        item.member_id,
-        item.object_id or NULL,
-        item.object_author_id or NULL,
-        item.actor_kind,
-        _metadata(item.metadata) if item.metadata else _NO_METADATA,
-        NULL if envelope.headers.import_id is None else _import_id(envelope.headers.import_id),
-    )
+@lru_cache(maxsize=256)
+def _platform(name: str) -> str:
+    """Hold the name to its rule, once for the few that there are."""
+    event.check(platform=name)
+    return name
 
 
 def _metadata(value: dict[str, str | int | bool | None]) -> str:
