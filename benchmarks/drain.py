@@ -19,7 +19,7 @@ from redis import Redis
 
 from benchmarks import events
 from benchmarks.contenders.rows import COLUMNS
-from benchmarks.report import Part, Ratio, Series
+from benchmarks.report import Part, Ratio, Series, progress
 from benchmarks.servers import STOCK, Bench
 from benchmarks.sizes import Sizes
 from participation import keys
@@ -83,8 +83,9 @@ def measure(bench: Bench, sizes: Sizes) -> Part:
     limit = Series("raw COPY, one connection", "events/s")
     sent = events.events(sizes.drain)
     loads = {count: Load.of(bench, sent[:count]) for count in {one.count for one in contenders}}
-    for _ in range(sizes.rounds):
+    for number in range(1, sizes.rounds + 1):
         for one in contenders:
+            progress("drain", number, sizes.rounds, one.name)
             series[one.name].rounds.append(drain(bench, one, loads[one.count]))
         limit.rounds.append(_raw_copy(bench, loads[sizes.drain]))
     part = Part("drain", "Drain: events a second from a backlog into the table", [*series.values(), limit], [], [])

@@ -17,7 +17,7 @@ from typing import Final
 
 import psycopg2
 
-from benchmarks.report import Part, Ratio, Series
+from benchmarks.report import Part, Ratio, Series, progress
 from benchmarks.servers import Bench
 from benchmarks.sizes import Sizes
 from participation import keys
@@ -41,7 +41,8 @@ def measure(bench: Bench, sizes: Sizes) -> Part:
     steady, during, burst = [], [], []
     with bench.ours():
         _run(bench, 1, sizes.latency_rate, 0)
-        for _ in range(rounds):
+        for number in range(1, rounds + 1):
+            progress("latency", number, rounds, "steady, then with a burst")
             steady.append(_run(bench, sizes.latency_seconds, sizes.latency_rate, 0)[STEADY])
             seen = _run(bench, min(sizes.latency_seconds, 20), sizes.latency_rate, sizes.latency_burst)
             during.append(seen[STEADY])

@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import Engine
 
 from benchmarks import fill
-from benchmarks.report import Part, Ratio, Series
+from benchmarks.report import Part, Ratio, Series, progress
 from benchmarks.servers import Bench
 from benchmarks.sizes import Sizes
 from participation.store.database import connect, transaction
@@ -39,11 +39,13 @@ def measure(bench: Bench, sizes: Sizes) -> Part:
     names = ("one after the other", "two at a time, as a worker does", "plain GROUP BY", "GROUP BY with distinct hours")
     series = {name: Series(f"one day: {name}", "s") for name in names}
     fill.days(bench, LAST, 1, sizes.nightly_day, sizes.nightly_members)
-    for _ in range(sizes.rounds):
+    for number in range(1, sizes.rounds + 1):
+        progress("nightly", number, sizes.rounds, "one day")
         times = (_compute(bench, engine, [LAST], 1), _compute(bench, engine, [LAST], PROCESSES))
         for name, seconds in zip(names, (*times, _group(bench, PLAIN), _group(bench, GROUP_BY)), strict=True):
             series[name].rounds.append(seconds)
     _check(bench, 1)
+    progress("nightly", 1, 1, f"{sizes.nightly_days} days")
     month = _month(bench, engine, sizes)
     engine.dispose()
     day, limit = series[names[1]].median, series[names[2]].median

@@ -1,6 +1,7 @@
 """What was measured, as Markdown for people and JSON for programs."""
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -50,6 +51,11 @@ class Part:
 
     def of(self, name: str) -> float:
         return next(series.median for series in self.series if series.name == name)
+
+
+def progress(part: str, round_: int, rounds: int, what: str) -> None:
+    """Say what is measured next, for whoever waits."""
+    print(f"  {part}, round {round_} of {rounds}: {what}", file=sys.stderr, flush=True)
 
 
 def write(folder: Path, part: Part, machine: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import psutil
 
 from benchmarks import drain, events, fill
-from benchmarks.report import Part, Ratio, Series
+from benchmarks.report import Part, Ratio, Series, progress
 from benchmarks.servers import Bench
 from benchmarks.sizes import Sizes
 from participation import keys
@@ -26,12 +26,15 @@ def measure(bench: Bench, sizes: Sizes) -> Part:
     empty = bench.url.rsplit("/", 1)[1]
     tables = {empty: Series("drain, empty table", "events/s")}
     tables[LARGE] = Series(f"drain, table of {sizes.size_rows:,} rows", "events/s")
+    progress("size", 1, 1, f"filling {sizes.size_rows:,} rows")
     bench.use(LARGE)
     members, last = events.MEMBERS, events.DAY - timedelta(days=1)
     fill.days(bench, last, FILLED_DAYS, sizes.size_rows // FILLED_DAYS, members)
     load = drain.Load.of(bench, events.events(sizes.size_drain))
-    for _ in range(min(sizes.rounds, 3)):
+    rounds = min(sizes.rounds, 3)
+    for number in range(1, rounds + 1):
         for name, series in tables.items():
+            progress("size", number, rounds, series.name)
             bench.use(name)
             series.rounds.append(drain.drain(bench, drain.ours(sizes.size_drain), load))
     bench.use(empty)
