@@ -19,16 +19,29 @@ ACTIVE: Final = "(message_count > 0 OR reaction_count > 0 OR voice_minutes > 0)"
 
 # A day is all the minutes that the zone's clock shows with its date: 23, 24 or 25 hours of them, none where the
 # calendar skipped the date, and not always in one piece.
+# `begins` and `hours` are the same clock as a table to look moments up in, which is far cheaper than to convert each:
+# from which moment on it shows which hour of the date, or null for another date.
 _DAY = text("""
-SELECT timezone, lower(moments), upper(moments), CAST(moments AS text)
+SELECT lower(moments), upper(moments), CAST(moments AS text), begins, hours
 FROM communities
 CROSS JOIN LATERAL (
-    SELECT range_agg(tstzrange(minute, minute + interval '1 minute')) AS moments
-    FROM generate_series(
-        CAST(:day AS date) - interval '16 hours', CAST(:day AS date) + interval '40 hours', '1 minute'
-    ) AS series (clock)
-    CROSS JOIN LATERAL (SELECT clock AT TIME ZONE 'UTC' AS minute) AS utc
-    WHERE CAST(minute AT TIME ZONE timezone AS date) = :day
+    SELECT range_agg(tstzrange(since, until)) FILTER (WHERE hour IS NOT NULL) AS moments,
+        array_agg(since ORDER BY since) AS begins, array_agg(hour ORDER BY since) AS hours
+    FROM (
+        SELECT minute AS since, lead(minute) OVER (ORDER BY minute) AS until, hour
+        FROM (
+            SELECT minute, hour, lag(hour) OVER (ORDER BY minute) AS hour_before
+            FROM generate_series(
+                CAST(:day AS date) - interval '16 hours', CAST(:day AS date) + interval '40 hours', '1 minute'
+            ) AS series (clock)
+            CROSS JOIN LATERAL (SELECT clock AT TIME ZONE 'UTC' AS minute) AS utc
+            CROSS JOIN LATERAL (SELECT minute AT TIME ZONE timezone AS local) AS zone
+            CROSS JOIN LATERAL (
+                SELECT CASE WHEN CAST(local AS date) = :day THEN CAST(extract(hour FROM local) AS integer) END AS hour
+            ) AS of_day
+        ) AS minutes
+        WHERE hour IS DISTINCT FROM hour_before
+    ) AS pieces
 ) AS day
 WHERE community_id = :community_id
 """)
@@ -42,10 +55,18 @@ _CLEAR = [
     text("DELETE FROM community_daily_highlights WHERE community_id = :community_id AND highlight_date = :day"),
 ]
 
+# For this transaction alone: the facts of some hundred thousand events fit into 64 MB and stay out of temporary files,
+# and so does the exact list of the pages that hold them. A larger day takes files as ever. To compile the query would
+# take longer than to run it.
+_TUNE = text("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
+
 _PERSON: Final = "coalesce({link}.person_id, {row}.platform || ':' || {row}.{account})"
 _LINK: Final = """
 LEFT JOIN member_accounts AS {link} ON {link}.platform = {row}.platform AND {link}.account_id = {row}.{account}
 """
+
+_PIECE: Final = "width_bucket({moment}, :begins)"
+"""The number of the piece of the clock in which a moment lies; it has an hour exactly if it is of the day."""
 
 
 def _person(row: str, account: str = "member_id", link: str = "link") -> dict[str, str]:
@@ -60,25 +81,25 @@ WITH facts AS MATERIALIZED (
     -- What users did on the day; voice events also from twelve hours to either side.
     SELECT
         event_type, platform, member_id, channel_id, object_id, object_author_id, occurred_at,
-        metadata ->> 'emoji' AS emoji,
-        CAST(occurred_at AT TIME ZONE :timezone AS date) = :day AS on_day,
-        CAST(extract(hour FROM occurred_at AT TIME ZONE :timezone) AS integer) AS hour
+        metadata ->> 'emoji' AS emoji, (:hours)[{piece}] AS hour
     FROM participation_events
     WHERE community_id = :community_id
         AND actor_kind = 'user'
         AND occurred_at >= CAST(:start AS timestamptz) - {reach}
         AND occurred_at <= CAST(:end AS timestamptz) + {reach}
-        AND (event_type LIKE 'VOICE%' OR CAST(occurred_at AT TIME ZONE :timezone AS date) = :day)
+        AND (event_type LIKE 'VOICE%' OR occurred_at <@ CAST(:moments AS tstzmultirange))
 ), messages AS (
-    SELECT platform, member_id, hour, count(*) AS messages
+    -- Of each account, and of each hour without an account: most rows are messages, and this looks at them once.
+    SELECT platform, member_id, hour, CAST(count(*) AS integer) AS messages, bit_or(1 << hour) AS hours
     FROM facts WHERE event_type = 'MESSAGE_SENT'
-    GROUP BY platform, member_id, hour
+    GROUP BY GROUPING SETS ((platform, member_id), (hour))
 ), last_reactions AS (
     -- The last word of an account on an object and emoji; at equal times the removal is the later.
-    SELECT DISTINCT ON (platform, member_id, channel_id, object_id, emoji)
+    -- What tells most reactions apart stands first, so that the sort seldom compares more than that.
+    SELECT DISTINCT ON (object_id, member_id, channel_id, emoji, platform)
         event_type, platform, member_id, object_author_id, hour
     FROM facts WHERE event_type LIKE 'REACTION%' AND object_id IS NOT NULL
-    ORDER BY platform, member_id, channel_id, object_id, emoji,
+    ORDER BY object_id, member_id, channel_id, emoji, platform,
         occurred_at DESC, event_type DESC, object_author_id COLLATE "C" DESC NULLS LAST
 ), reactions AS (
     SELECT platform, member_id, object_author_id, hour
@@ -96,7 +117,7 @@ WITH facts AS MATERIALIZED (
         occurred_at AS since, lead(occurred_at) OVER line AS until
     FROM facts WHERE event_type LIKE 'VOICE%'
     WINDOW line AS (
-        PARTITION BY platform, member_id
+        PARTITION BY member_id, platform
         ORDER BY occurred_at, array_position(ARRAY['VOICE_LEFT', 'VOICE_PRESENT', 'VOICE_JOINED'], event_type)
     )
 ), stays AS (
@@ -108,21 +129,16 @@ WITH facts AS MATERIALIZED (
         AND until - since <= {reach}
     GROUP BY 1
 ), voice AS (
-    -- Every zone's hours begin on a quarter of an hour of UTC, so these samples meet every hour of the stay.
     SELECT person,
         CAST(floor(extract(epoch FROM sum(upper(span) - lower(span))) / 60) AS integer) AS minutes,
-        bit_or(sample.hours) AS hours
+        bit_or(clock.hours) AS hours
     FROM stays
     CROSS JOIN LATERAL (
-        SELECT bit_or(1 << CAST(extract(hour FROM moment AT TIME ZONE :timezone) AS integer)) AS hours
-        FROM generate_series(
-            date_bin('15 minutes', lower(span), 'epoch'), upper(span) - interval '1 microsecond', '15 minutes'
-        ) AS quarter (begins)
-        CROSS JOIN LATERAL (SELECT greatest(begins, lower(span)) AS moment) AS inside
-    ) AS sample
+        SELECT bit_or(1 << hour) AS hours FROM unnest((:hours)[{first} : {last}]) AS shown (hour)
+    ) AS clock
     GROUP BY person
 ), acts (person, messages, reactions, received, minutes, hours) AS (
-    SELECT {sender[person]}, messages, 0, 0, 0, 1 << hour FROM messages AS m {sender[link]}
+    SELECT {sender[person]}, messages, 0, 0, 0, hours FROM messages AS m {sender[link]} WHERE member_id IS NOT NULL
     UNION ALL SELECT person, 0, 1, 0, 0, 1 << hour FROM given
     UNION ALL SELECT author, 0, 0, 1, 0, 0 FROM given WHERE author <> person
     UNION ALL SELECT person, 0, 0, 0, minutes, hours FROM voice
@@ -136,12 +152,12 @@ WITH facts AS MATERIALIZED (
         voice_minutes, active_hours, reputation_earned
     )
     SELECT :community_id, :day, person, messages, reactions, received, minutes, hours,
-        least(messages, 50) + least(reactions, 20) + 2 * least(received, 50) + div(least(minutes, 120), 5)
+        least(messages, 50) + least(reactions, 20) + 2 * least(received, 50) + least(minutes, 120) / 5
     FROM sums WHERE messages > 0 OR reactions > 0 OR received > 0 OR minutes > 0
     RETURNING message_count, reaction_count, voice_minutes
 ), peak AS (
     SELECT hour FROM (
-        SELECT hour, messages AS acts FROM messages UNION ALL SELECT hour, 1 FROM given
+        SELECT hour, messages AS acts FROM messages WHERE hour IS NOT NULL UNION ALL SELECT hour, 1 FROM given
     ) AS hours
     GROUP BY hour ORDER BY sum(acts) DESC, hour LIMIT 1
 ), moves AS (
@@ -161,9 +177,12 @@ SELECT :community_id, :day,
     coalesce(sum(message_count), 0), coalesce(sum(reaction_count), 0), coalesce(sum(voice_minutes), 0),
     (SELECT joined FROM moves), (SELECT left_it FROM moves), (SELECT hour FROM peak), :rules_version
 FROM members
-HAVING EXISTS (SELECT FROM facts WHERE on_day)
+HAVING EXISTS (SELECT FROM facts WHERE hour IS NOT NULL)
 """.format(
         reach=calendar.VOICE_REACH,
+        piece=_PIECE.format(moment="occurred_at"),
+        first=_PIECE.format(moment="lower(span)"),
+        last=_PIECE.format(moment="upper(span) - interval '1 microsecond'"),
         active=ACTIVE,
         actor=_person("r", link="a"),
         author=_person("r", "object_author_id", link="b"),
@@ -189,8 +208,9 @@ def compute_day(connection: Connection, community_id: str, day: date) -> bool:
     connection.execute(_SETTLE, key)
     for clear in _CLEAR:
         connection.execute(clear, key)
-    timezone, start, end, moments = found
+    start, end, moments, begins, hours = found
     if moments is not None:
-        span = {"timezone": timezone, "start": start, "end": end, "moments": moments}
+        span = {"start": start, "end": end, "moments": moments, "begins": begins, "hours": hours}
+        connection.execute(_TUNE)
         connection.execute(_COMPUTE, {**key, **span, "rules_version": RULES_VERSION})
     return True
