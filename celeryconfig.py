@@ -44,6 +44,7 @@ accept_content = ["json"]
 
 # Results go to whoever watches (Flower), not into a store.
 task_ignore_result = True
+task_always_eager = False
 worker_send_task_events = True
 
 task_routes = {keys.TRACK_EVENT: {"queue": keys.EVENTS}, keys.FLUSH_BATCH: {"queue": keys.FLUSH}}

@@ -1,6 +1,7 @@
 """The whole route as its users walk it: from `delay` through a real Celery worker into the tables."""
 
 import json
+import pickle
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from uuid import UUID
 
 import celery
 import pytest
+from celery.result import AsyncResult
 from celery.signals import after_task_publish
 from redis import Redis
 from sqlalchemy import Engine, text
@@ -123,6 +125,17 @@ def test_delay__eager_program_learns_that_postgresql_is_away(
     with pytest.raises(Unavailable, match="PostgreSQL"):
         track_event.delay(event())
     tasks._engine.cache_clear()
+
+
+def test_delay__answers_as_celery_does(environment: None, redis: Redis) -> None:
+    """What `delay` returns is an `AsyncResult` to whoever looks, compares it, or sends it on."""
+    result = track_event.delay(event())
+    known = track_event.AsyncResult(result.id)
+    assert isinstance(result, AsyncResult)
+    assert (result, str(result), {result: 1}[known]) == (known, known.id, 1)
+    assert pickle.loads(pickle.dumps(result)) == known
+    (raw,) = redis.lrange(keys.EVENTS, 0, -1)
+    assert json.loads(raw)["headers"]["id"] == result.id
 
 
 def test_delay__more_threads_than_a_pool_has_by_itself(environment: None, redis: Redis) -> None:

@@ -1,0 +1,65 @@
+"""The shortest way into the events list: one command and its answer, on a connection that is kept."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, Final
+
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from participation import keys
+
+_NAME: Final = b"$5\r\nLPUSH\r\n$%d\r\n%b\r\n" % (len(keys.EVENTS), keys.EVENTS.encode())
+
+
+class Sender:
+    """Puts messages into the events list, for any number of threads, on as many connections as send at once.
+
+    It is what `redis.lpush` does, without what that does besides for a command of any kind: most of the time it takes.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self._pool = redis.connection_pool
+        self._idle: list[Any] = []
+        self._pid = os.getpid()
+
+    def push(self, messages: Sequence[bytes]) -> None:
+        """Send the messages; when this returns, Redis has acknowledged them. Raises what redis-py raises."""
+        arguments = b"".join([b"$%d\r\n%b\r\n" % (len(message), message) for message in messages])
+        connection = self._connection()
+        try:
+            connection.send_packed_command([b"*%d\r\n%b%b" % (2 + len(messages), _NAME, arguments)])
+            connection.read_response()
+        except ResponseError:
+            self._idle.append(connection)
+            raise
+        except BaseException:
+            # Its answer may still come, and nobody may take it for that to another command.
+            connection.disconnect()
+            raise
+        self._idle.append(connection)
+
+    def _connection(self) -> Any:
+        """Take a connection that nobody uses; it is connected when it sends, if it is not yet or not any longer."""
+        if self._pid != os.getpid():
+            # After a fork the parent's connections are the parent's.
+            self._idle = []
+            self._pid = os.getpid()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            return self._pool.connection_class(**self._pool.connection_kwargs)
+        try:
+            # Nothing can be there to read, unless Redis has cut the connection.
+            is_cut = connection.can_read()
+        except (RedisError, OSError):
+            is_cut = True
+        if is_cut:
+            connection.disconnect()
+        return connection
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether Redis has answered, and said no: then it has taken nothing."""
+    return isinstance(error, ResponseError) or isinstance(error.__cause__, ResponseError)
