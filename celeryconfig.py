@@ -37,6 +37,9 @@ broker_transport_options = {
 }
 task_publish_retry_policy = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
+# The default, written down: `delay` asks for it at each call, and Celery finds it here sooner.
+task_always_eager = False
+
 # JSON only, everywhere.
 task_serializer = "json"
 result_serializer = "json"
@@ -44,7 +47,6 @@ accept_content = ["json"]
 
 # Results go to whoever watches (Flower), not into a store.
 task_ignore_result = True
-task_always_eager = False
 worker_send_task_events = True
 
 task_routes = {keys.TRACK_EVENT: {"queue": keys.EVENTS}, keys.FLUSH_BATCH: {"queue": keys.FLUSH}}

@@ -2,7 +2,8 @@
 
 The route of an event, in the order of the packages:
 
-1. `publish`: a bot calls `track_event.delay(event)`; the `event` is validated and travels as a stock Celery `message`.
+1. `publish`: a bot calls `track_event.delay(event)`; the `event` is validated and travels as a stock Celery `message`;
+   `track_events(events)` does so with many.
 2. `ingest.claim`: a worker moves what has gathered into a batch of its own and publishes a pointer to it.
 3. `ingest.read`: the batch is decoded; what is no event is quarantined with the reason.
 4. `ingest.flush`: the batch goes into PostgreSQL in one transaction, through `store`.
@@ -12,7 +13,7 @@ The route of an event, in the order of the packages:
 
 from participation.errors import ConfigError, InvalidEvent, ParticipationError, Unavailable
 from participation.event import ActorKind, Event, EventType
-from participation.tasks import track_event
+from participation.tasks import track_event, track_events
 
 __all__ = [
     "ActorKind",
@@ -23,4 +24,5 @@ __all__ = [
     "ParticipationError",
     "Unavailable",
     "track_event",
+    "track_events",
 ]

@@ -1,10 +1,18 @@
 """The errors of participation: one class for each decision that whoever catches it has to take."""
 
+from typing import Any
+
 from click import ClickException
 
 
 class ParticipationError(Exception):
-    """Anything that participation raises on purpose. Its text says what is wrong, where, and what to do."""
+    """Anything that participation raises on purpose. Its text says what is wrong, where, and what to do.
+
+    acknowledged: of what was given to `track_events`, how many, counted from the first, Redis has acknowledged for
+    certain; 0 in an error of anything else.
+    """
+
+    acknowledged: int = 0
 
 
 class ConfigError(ParticipationError, ClickException):
@@ -31,7 +39,10 @@ class InvalidEvent(ParticipationError, ValueError):
     rule: what it must be.
     raw: the value that was refused, as it was given.
     code: the reason under which a worker puts it into `dead_letters`.
+    index: which of the events that were given to `track_events` it is, counted from 0; None if it was given alone.
     """
+
+    index: int | None = None
 
     def __init__(self, field: str, rule: str, raw: object = None, code: str = "invalid_event") -> None:
         super().__init__(f"{field}: {rule}")
@@ -40,8 +51,12 @@ class InvalidEvent(ParticipationError, ValueError):
         self.raw = raw
         self.code = code
 
-    def __reduce__(self) -> tuple[type["InvalidEvent"], tuple[str, str, object, str]]:
-        return type(self), (self.field, self.rule, self.raw, self.code)
+    def __str__(self) -> str:
+        where = "" if self.index is None else f"event {self.index}: "
+        return f"{where}{self.field}: {self.rule}"
+
+    def __reduce__(self) -> tuple[type["InvalidEvent"], tuple[str, str, object, str], dict[str, Any]]:
+        return type(self), (self.field, self.rule, self.raw, self.code), self.__dict__
 
 
 class Rejected(ParticipationError):

@@ -18,9 +18,6 @@ from participation.publish import bulk
 LINE_BYTES: Final = 1_048_576
 """Longest line that is read whole; an event is below 16 KiB."""
 
-CHUNK: Final = 500
-"""Events to one round trip."""
-
 RETRY_SECONDS: Final = 60.0
 """How long an import goes on trying while Redis is away."""
 
@@ -55,8 +52,8 @@ class Import:
 
     def add(self, value: object) -> None:
         """Send an event soon. Raises `InvalidEvent`, or `Unavailable` when Redis stays away."""
-        self._chunk.append(message.encode(event.encode(event.decode(value)), self.import_id))
-        if len(self._chunk) >= CHUNK:
+        self._chunk.append(message.wrap(event.to_json(event.decode(value)), self.import_id))
+        if len(self._chunk) >= bulk.CHUNK:
             self.finish()
 
     def finish(self) -> None:

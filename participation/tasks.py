@@ -19,12 +19,17 @@ from kombu.utils import json
 from participation import broker, keys, settings
 from participation.app import app
 from participation.errors import Unavailable
+from participation.publish import bulk, many
 from participation.publish.task import TrackEvent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from celery import Task
     from redis import Redis
     from sqlalchemy import Engine
+
+    from participation.event import Event
 
 LONGEST_PAUSE_SECONDS = 15.0
 """Upper limit of the pause before a batch is tried again."""
@@ -69,6 +74,21 @@ def track_event(self: Task[Any, Any], event: object) -> dict[str, int] | None:
         time.sleep(_pause(0))
         raise Reject(error, requeue=True) from error
     return asdict(counts) if counts else None
+
+
+def track_events(events: Iterable[Event | Mapping[str, Any]], queue_limit: int | None = bulk.QUEUE_LIMIT) -> int:
+    """Send many events, hundreds to a round trip; return how many when Redis has acknowledged them all.
+
+    events: each what `track_event.delay` takes; read as they are sent, so a generator of millions fills no memory.
+    queue_limit: after the first 500, wait while more than so many events are waiting for a worker, so that Redis does
+    not fill; None to never wait.
+
+    Raises `InvalidEvent` for the first event that breaks a rule, with its `index`, and `Unavailable` when Redis refuses
+    or does not answer a round trip within `PARTICIPATION_PUBLISH_TIMEOUT_SECONDS`. In both, `acknowledged` says how
+    many, counted from the first, have certainly been taken. Sending again from there is safe: what Redis had taken
+    of the rest is recognised.
+    """
+    return many.send(track_event, events, queue_limit)
 
 
 @app.task(name=keys.FLUSH_BATCH, bind=True, max_retries=None, shared=False)

@@ -14,6 +14,9 @@ from participation.errors import Unavailable
 PROGRESS_SECONDS = 3600
 """How long an import's note of its progress is kept after its last step."""
 
+CHUNK: Final = 500
+"""Events to one round trip."""
+
 QUEUE_LIMIT: Final = 50_000
 """Waiting events at which whoever sends many pauses, so that Redis does not fill."""
 
@@ -54,8 +57,8 @@ def waiting(redis: Redis) -> int:
         raise Unavailable(f"Redis: {error}: is it running, and is REDIS_URL right?") from error
 
 
-def make_room(redis: Redis, on_pause: Callable[[], None]) -> None:
+def make_room(redis: Redis, on_pause: Callable[[], None], limit: int = QUEUE_LIMIT) -> None:
     """Wait until few enough events wait to be claimed; call `on_pause` while it lasts. Raises `Unavailable`."""
-    while waiting(redis) > QUEUE_LIMIT:
+    while waiting(redis) > limit:
         on_pause()
         time.sleep(PAUSE_SECONDS)

@@ -685,6 +685,15 @@ def test_invalid_event__survives_pickling(error: InvalidEvent) -> None:
     assert (copy.field, copy.rule, copy.raw, copy.code) == (error.field, error.rule, error.raw, error.code)
 
 
+def test_invalid_event__says_which_of_many_it_is() -> None:
+    """The event's place among those that were sent together is part of the text, and travels with the error."""
+    error = refusal({})
+    error.index, error.acknowledged = 7, 5
+    copy = pickle.loads(pickle.dumps(error))
+    assert str(copy).startswith("event 7: event_type: is missing")
+    assert (copy.index, copy.acknowledged) == (7, 5)
+
+
 # ---- an Event, and the way back ----
 
 
