@@ -1,5 +1,6 @@
 """What an ordinary Celery worker does besides its tasks: it claims events and looks after open batches."""
 
+import gc
 import logging
 import sys
 import time
@@ -8,7 +9,7 @@ from typing import Any, cast
 from celery import bootsteps
 from celery.exceptions import WorkerShutdown
 from celery.platforms import EX_FAILURE
-from celery.signals import worker_init
+from celery.signals import worker_init, worker_process_init
 from celery.worker import consumer
 from celery.worker.control import control_command
 from redis import Redis, RedisError
@@ -34,6 +35,9 @@ SWEEP_SECONDS = 5.0
 FULL = 0.9
 """Share of Redis' memory limit from which on a worker that starts makes room first."""
 
+YOUNG_OBJECTS = 100_000
+"""New objects after which a worker process looks for cycles among them; by default Python does after 700."""
+
 COMPLAIN_SECONDS = 10.0
 """Least time between two log lines about the same trouble."""
 
@@ -56,6 +60,13 @@ def prepare(sender: Any, **_: object) -> None:
         sys.exit(2)
     except (Unavailable, RedisError) as error:
         logger.warning("server_unavailable detail=%s", error)
+
+
+@worker_process_init.connect
+def settle(**_: object) -> None:
+    """Ready a worker process: what it has inherited stays, and batches are thousands of objects without a cycle."""
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
 
 
 def _check_and_make_room() -> None:
