@@ -28,16 +28,13 @@ class Sender:
         """Send the messages; when this returns, Redis has acknowledged them. Raises what redis-py raises."""
         arguments = b"".join([b"$%d\r\n%b\r\n" % (len(message), message) for message in messages])
         connection = self._connection()
+        connection.send_packed_command([b"*%d\r\n%b%b" % (2 + len(messages), _NAME, arguments)])
         try:
-            connection.send_packed_command([b"*%d\r\n%b%b" % (2 + len(messages), _NAME, arguments)])
             connection.read_response()
         except ResponseError:
             self._idle.append(connection)
             raise
-        except BaseException:
-            # Its answer may still come, and nobody may take it for that to another command.
-            connection.disconnect()
-            raise
+        # Kept only now: while its answer may still come, nobody may take it for that to another command.
         self._idle.append(connection)
 
     def _connection(self) -> Any:
