@@ -226,14 +226,19 @@ def event_id(event: Event) -> UUID:
     """Return the event's identity: its own `event_id`, else the one derived from what makes it one event."""
     if event.event_id is not None:
         return event.event_id
-    return UUID(derive_id(event, event.occurred_at))
+    return UUID(derive_id(event, moment(event.occurred_at)))
 
 
-def derive_id(facts: Any, occurred_at: datetime) -> str:
+def moment(occurred_at: datetime) -> str:
+    """Write a moment in UTC as in 2026-03-29T01:30:00+00:00, with six digits of a fraction if there is one."""
+    return orjson.dumps(occurred_at)[1:-1].decode()
+
+
+def derive_id(facts: Any, occurred_at: str) -> str:
     """Return the UUIDv5 (RFC 9562) of what makes it one event, as 32 hexadecimal digits.
 
-    The name that is hashed is the JSON array of platform, community, channel, member, type, object, emoji and the
-    moment in UTC, as `orjson` writes it. facts: an `Event`, or what has its attributes.
+    The name that is hashed is the JSON array of platform, community, channel, member, type, object, emoji and
+    `moment`, as `orjson` writes it. facts: an `Event`, or what has its attributes.
     """
     name = orjson.dumps(
         [

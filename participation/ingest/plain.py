@@ -71,10 +71,10 @@ def row(raw: bytes) -> Row | None:
         if b"\\" in envelope.body:
             return None
         ((item,), _, _) = _BODY.decode(envelope.body)
-        occurred_at = event.instant(item.occurred_at)
+        occurred_at = event.moment(event.instant(item.occurred_at))
         return Row(
             item.community_id,
-            occurred_at.isoformat(),
+            occurred_at,
             event.derive_id(item, occurred_at),
             _platform(item.platform),
             item.event_type,

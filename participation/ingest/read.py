@@ -35,11 +35,10 @@ def _examine(raw: bytes, accepted: list[Accepted], dead: list[DeadLetter]) -> No
 
 def row(item: event.Event, import_id: str | None = None) -> Row:
     """Return the event as a row of `participation_events`."""
-    event_id = item.event_id.hex if item.event_id else event.derive_id(item, item.occurred_at)
     return Row(
         copied(item.community_id),
-        item.occurred_at.isoformat(),
-        event_id,
+        event.moment(item.occurred_at),
+        event.event_id(item).hex,
         item.platform,
         item.event_type,
         copied(item.channel_id),

@@ -29,7 +29,7 @@ _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "
 class Row(NamedTuple):
     """A valid event as PostgreSQL's text format takes it, each value as `copied` writes it; the fields are the columns.
 
-    occurred_at: in UTC, as `isoformat` writes it. event_id: 32 hexadecimal digits.
+    occurred_at: as `participation.event.moment` writes it. event_id: 32 hexadecimal digits.
     """
 
     community_id: str
