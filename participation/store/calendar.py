@@ -10,17 +10,17 @@ LOCK: Final = 7_420_002
 VOICE_REACH: Final = "interval '12 hours'"
 """Longest interval in voice that is credited (fixed)."""
 
-# An interval that a voice event bounds reaches at most twelve hours from it, and no local day fits in between. Every
-# zone's days begin on a quarter of an hour of UTC, so one look at each quarter answers for all events in it.
+# An interval that a voice event bounds reaches at most twelve hours from it, and no local day fits in between. No zone
+# has changed its clock within a minute since 2000, so one look at each minute answers for all events in it.
 TOUCHED_DAYS: Final = f"""
 SELECT DISTINCT
     community_id,
-    CAST((quarter + reach.span) AT TIME ZONE timezone AS date) AS highlight_date
+    CAST((minute + reach.span) AT TIME ZONE timezone AS date) AS highlight_date
 FROM (
     SELECT DISTINCT
-        community_id, date_bin('15 minutes', occurred_at, 'epoch') AS quarter, event_type LIKE 'VOICE%' AS is_voice
+        community_id, date_trunc('minute', occurred_at) AS minute, event_type LIKE 'VOICE%' AS is_voice
     FROM {{source}} WHERE actor_kind = 'user'
-) AS quarters JOIN communities USING (community_id)
+) AS minutes JOIN communities USING (community_id)
 CROSS JOIN (VALUES (interval '0'), ({VOICE_REACH}), (- {VOICE_REACH})) AS reach (span)
 WHERE is_voice OR reach.span = interval '0'
 """

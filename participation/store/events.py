@@ -8,6 +8,7 @@ from hashlib import sha256
 from itertools import chain
 from typing import Final, NamedTuple, Self
 
+import orjson
 from sqlalchemy import Connection, text
 
 from participation.errors import Rejected
@@ -81,9 +82,8 @@ _COLUMNS: Final = ", ".join(Row._fields)
 _COPY: Final = f"COPY {{table}} ({_COLUMNS}) FROM STDIN"
 
 _SEEN: Final = """
-unnest(
-    CAST(:communities AS text[]), CAST(:quarters AS timestamptz[]), CAST(:types AS text[]), CAST(:actors AS text[])
-) AS seen (community_id, occurred_at, event_type, actor_kind)
+json_to_recordset(CAST(:seen AS json))
+    AS seen (community_id text, occurred_at timestamptz, event_type text, actor_kind text)
 """
 
 _MARK = text(f"""
@@ -148,16 +148,11 @@ def _copy(connection: Connection, table: str, accepted: Iterable[Accepted]) -> N
 
 
 def _mark(connection: Connection, accepted: Iterable[Accepted]) -> None:
-    """Mark the days that the rows touch; one row of each quarter of an hour speaks for all that are like it."""
-    minutes = {(community, row.occurred_at[:16], row.event_type, row.actor_kind) for row, community, _ in accepted}
-    seen = {(community, _quarter(minute), kind, actor) for community, minute, kind, actor in minutes}
-    names = ("communities", "quarters", "types", "actors")
-    connection.execute(_MARK, dict(zip(names, map(list, zip(*seen, strict=True)), strict=True)))
-
-
-def _quarter(minute: str) -> str:
-    """Return the quarter of an hour in which the minute lies (as 2026-03-29T01:31): no day begins within one."""
-    return f"{minute[:14]}{int(minute[14:]) // 15 * 15:02}Z"
+    """Mark the days that the rows touch; one row speaks for all of its minute that are like it."""
+    seen = {(community, f"{row.occurred_at[:16]}Z", row.event_type, row.actor_kind) for row, community, _ in accepted}
+    names = ("community_id", "occurred_at", "event_type", "actor_kind")
+    rows = [dict(zip(names, each, strict=True)) for each in seen]
+    connection.execute(_MARK, {"seen": orjson.dumps(rows).decode()})
 
 
 def _merge(connection: Connection, accepted: Sequence[Accepted]) -> tuple[Counter[str | None], list[DeadLetter]]:

@@ -63,6 +63,18 @@ def test_due__late_event_makes_its_day_due_again(engine: Engine) -> None:
     assert days(engine) == {"2026-03-10": 2}
 
 
+@pytest.mark.parametrize("repeat", [False, True])
+def test_due__clock_set_back_past_midnight_makes_the_day_due_that_it_shows(engine: Engine, repeat: bool) -> None:
+    """A minute after midnight it was yesterday again: within one quarter of an hour lie both days."""
+    set_zone(engine, "America/St_Johns")
+    late = messages("2010-11-07T02:31:00Z")
+    put(engine, late * 2 if repeat else late)
+    assert compute(engine) == ["2010-11-06"]
+    put(engine, messages("2010-11-07T02:30:59Z"))
+    assert compute(engine) == ["2010-11-07"]
+    assert days(engine) == {"2010-11-06": 1, "2010-11-07": 1}
+
+
 def test_due__event_that_arrives_during_the_computation_is_not_forgotten(engine: Engine) -> None:
     """A mark that the computation does not see survives it."""
     put(engine, messages("2026-03-10T12:00:00Z"))
