@@ -79,7 +79,7 @@ class DeadLetter(NamedTuple):
 
 _COLUMNS: Final = ", ".join(Row._fields)
 
-_COPY: Final = f"COPY {{table}} ({_COLUMNS}) FROM STDIN"
+_COPY: Final = f"COPY {{table}} ({_COLUMNS}) FROM STDIN WITH (ENCODING 'UTF8')"
 
 _SEEN: Final = """
 json_to_recordset(CAST(:seen AS json))
