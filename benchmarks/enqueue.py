@@ -4,9 +4,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from statistics import median
 from typing import Final
 
-from benchmarks.report import Part, Ratio, Series
+from benchmarks.contenders.senders import WARM
+from benchmarks.report import Part, Ratio, Series, progress
 from benchmarks.servers import Bench
 from benchmarks.sizes import Sizes
 from participation import keys
@@ -27,12 +29,16 @@ QUEUES: Final = {"stock": "celery"}
 def measure(bench: Bench, sizes: Sizes) -> Part:
     """Measure all ways in turn, so many rounds, with each way of writing the append-only file."""
     series = {(way, sync): Series(f"{name}, {sync}", "events/s") for sync in SYNCS for way, name in WAYS.items()}
-    for _ in range(sizes.rounds):
+    cpu: dict[str, list[float]] = {way: [] for way in WAYS}
+    for number in range(1, sizes.rounds + 1):
         for sync in SYNCS:
+            progress("enqueue", number, sizes.rounds, f"appendfsync {sync}")
             with _syncing(bench, sync):
                 for way in WAYS:
                     count = sizes.enqueue_many if way == "many" else sizes.enqueue
-                    series[way, sync].rounds.append(_send(bench, way, count))
+                    seconds, cpu_seconds = _send(bench, way, count)
+                    series[way, sync].rounds.append(count / seconds)
+                    cpu[way].append(1e6 * cpu_seconds / count)
     medians = {key: one.median for key, one in series.items()}
     stock, lpush = (
         {sync: medians["delay", sync] / medians[other, sync] for sync in SYNCS} for other in ("stock", "lpush")
@@ -47,6 +53,9 @@ def measure(bench: Bench, sizes: Sizes) -> Part:
         "syncs every write to the disk before it answers, as `participation up` sets it, or once a second.",
         f"With always the disk bounds every way: there delay is {stock['always']:.2g} × a stock delay and "
         f"{lpush['always']:.2g} × a raw LPUSH.",
+        "The caller's own CPU, in microseconds an event, median of all rounds: "
+        + ", ".join(f"{name} {median(cpu[way]):.0f}" for way, name in WAYS.items())
+        + ".",
         f"Calls: {sizes.enqueue:,} of each, {sizes.enqueue_many:,} events for track_events.",
     ]
     return Part("enqueue", "Enqueue: events a second that one process sends", list(series.values()), ratios, notes)
@@ -61,7 +70,8 @@ def _syncing(bench: Bench, sync: str) -> Iterator[None]:
         bench.redis.config_set("appendfsync", "always")
 
 
-def _send(bench: Bench, way: str, count: int) -> float:
+def _send(bench: Bench, way: str, count: int) -> tuple[float, float]:
+    """Return the seconds, and those of the sender's CPU, that so many events took."""
     redis = bench.redis
     bench.flush()
     command = [sys.executable, "-m", "benchmarks.contenders.senders", way, str(count)]
@@ -71,7 +81,8 @@ def _send(bench: Bench, way: str, count: int) -> float:
     if done.returncode:
         raise RuntimeError(done.stderr)
     there = redis.llen(QUEUES.get(way, keys.EVENTS))
-    if there != count + 1:
-        raise AssertionError(f"{way}: {there:,} messages of {count + 1:,} are there")
+    if there != WARM + count:
+        raise AssertionError(f"{way}: {there:,} messages of {WARM + count:,} are there")
     bench.flush()
-    return count / float(done.stdout)
+    seconds, cpu_seconds = map(float, done.stdout.split())
+    return seconds, cpu_seconds

@@ -1,7 +1,7 @@
 """The ways to send an event, each in a process of its own: `python -m benchmarks.contenders.senders WAY COUNT`.
 
-Prints one line: the seconds that the calls took. Making the events is not part of them, nor is the first call, which
-connects.
+Prints one line: the seconds that the calls took, and those of this process' CPU. Making the events is not part of them,
+nor are the first calls, by which the sender connects and warms up.
 """
 
 import os
@@ -17,7 +17,8 @@ from redis import Redis
 from benchmarks import events
 from participation import keys, message
 
-STOCK_QUEUE: Final = "celery"
+WARM: Final = 500
+"""Calls, or events of one call, before the measured ones."""
 
 Send = Callable[[Sequence[events.Event]], object]
 
@@ -76,13 +77,13 @@ WAYS: Final[dict[str, Callable[[], Send]]] = {"delay": delay, "stock": stock, "l
 
 def main() -> None:
     way, count = sys.argv[1], int(sys.argv[2])
-    sent = events.events(count + 1)
+    sent = events.events(WARM + count)
     send = WAYS[way]()
     getattr(send, "prepare", lambda _: None)(sent)
-    send(sent[:1])
-    begun = time.perf_counter()
-    send(sent[1:])
-    print(time.perf_counter() - begun)
+    send(sent[:WARM])
+    begun, begun_cpu = time.perf_counter(), time.process_time()
+    send(sent[WARM:])
+    print(time.perf_counter() - begun, time.process_time() - begun_cpu)
 
 
 if __name__ == "__main__":
