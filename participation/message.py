@@ -31,13 +31,15 @@ LZMA_BYTES: Final = 134_217_728
 """Most memory that unpacking may take: LZMA takes what the message asks for, 65 MiB at its strongest preset."""
 
 _ENVELOPE: Final = (
-    '{"body":"%b","content-type":"application/json",'
-    '"headers":{"lang":"py","task":"TASK","id":"%b","root_id":"%b","parent_id":null,"group":null,"argsrepr":"%b"%b},'
+    '{"body":"%b","content-encoding":"utf-8","content-type":"application/json",'
+    '"headers":{"lang":"py","task":"TASK","id":"%b","root_id":"%b","parent_id":null,"group":null,'
+    '"timelimit":[null,null],"argsrepr":"%b"%b},'
     '"properties":{"correlation_id":"%b","delivery_info":{"exchange":"","routing_key":"QUEUE"},'
     '"body_encoding":"base64","delivery_tag":"%b"}}'
 )
-"""What Celery's protocol 2 and kombu require. What both take for the default when it is absent is left out: it would
-be most of the message, for Redis to keep, to write to its disk and to hand on."""
+"""What Celery's protocol 2 and kombu require, and its implementations in other languages: celery-node wants the
+encoding, rusty-celery the time limits too. What all take for the default when it is absent is left out: it would be
+half of the rest, for Redis to keep, to write to its disk and to hand on."""
 
 
 def _template(task: str, queue: str) -> bytes:

@@ -36,7 +36,7 @@ FULL = 0.9
 """Share of Redis' memory limit from which on a worker that starts makes room first."""
 
 YOUNG_OBJECTS = 100_000
-"""New objects after which a worker process looks for cycles among them; by default Python does after 700."""
+"""New objects after which a worker process looks for cycles among them: far more than Python's default."""
 
 COMPLAIN_SECONDS = 10.0
 """Least time between two log lines about the same trouble."""

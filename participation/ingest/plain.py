@@ -1,7 +1,8 @@
 """③ The plain case: a message as our own clients send it, read and checked in one go by a compiled decoder.
 
 Whatever is out of the ordinary in it, right or wrong, is left to `read`, which takes the time to say what is wrong.
-So a rule that is not understood here costs time, and nothing else; where this answers, `read` would answer the same.
+So a rule that is not understood here costs time, and nothing else; where this answers, `read` would answer the same,
+unless numbers beyond all measure stand where nobody reads them.
 """
 
 from functools import lru_cache
@@ -18,7 +19,7 @@ _Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=event.IDENTIF
 
 class _Headers(msgspec.Struct, gc=False):
     task: Literal["participation.track_event"]
-    import_id: str | None = None
+    import_id: Annotated[str, msgspec.Meta(max_length=45)] | None = None  # the longest way to write a UUID
     sent_at: float | None = None
     compression: None = None
 

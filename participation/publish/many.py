@@ -34,12 +34,20 @@ def send(task: TrackEvent, events: Iterable[object], queue_limit: int | None) ->
 
 def _send_chunk(task: TrackEvent, chunk: Sequence[Event], sent: int, queue_limit: int | None) -> None:
     try:
-        # The first chunk goes at once, as `delay` does: a bot with a few events does not wait for a worker.
-        if sent and queue_limit is not None:
+        if queue_limit is not None and _may_wait(task, sent):
             bulk.make_room(task.sender.redis, lambda: None, queue_limit)
         task.put(chunk)
     except (OperationalError, RedisError, OSError) as error:
         _refuse(error, sent, len(chunk))
+
+
+def _may_wait(task: TrackEvent, sent: int) -> bool:
+    """Whether it is time to look at the queue.
+
+    The first chunk goes at once, as `delay` does: a bot with a few events does not wait for a worker. An eager program
+    has no queue.
+    """
+    return bool(sent) and sent % bulk.CHUNK == 0 and not task.app.conf.task_always_eager
 
 
 def _checked(value: object, index: int) -> Event:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from redis import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from participation import keys
 
@@ -31,6 +31,10 @@ class Sender:
         connection.send_packed_command([b"*%d\r\n%b%b" % (2 + len(messages), _NAME, arguments)])
         try:
             connection.read_response()
+        except ReadOnlyError:
+            # No longer the primary: the name may by now lead to another server.
+            connection.disconnect()
+            raise
         except ResponseError:
             self._idle.append(connection)
             raise

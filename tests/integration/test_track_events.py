@@ -29,6 +29,7 @@ from participation import (
 )
 from participation.app import app
 from participation.event import decode
+from participation.publish import bulk
 from participation.publish.push import Sender
 from participation.store.database import connect
 from tests.rows import event
@@ -182,6 +183,15 @@ def test_track_events__eager_program_stores_by_itself(
     assert (caught.value.index, caught.value.acknowledged) == (2, 2)
     assert redis.llen(keys.EVENTS) == 0
     assert stored(engine) == 2
+
+
+def test_track_events__eager_program_needs_no_redis(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs its tasks itself has no queue to look at, however many events it has."""
+    monkeypatch.setitem(app.conf, "task_always_eager", True)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.delitem(track_event.__dict__, "sender", raising=False)
+    monkeypatch.setattr(bulk, "CHUNK", 2)
+    assert track_events(events(5)) == stored(engine) == 5
 
 
 # ---- the connections that are kept ----

@@ -53,6 +53,10 @@ values = st.recursive(
 )
 
 
+PIECES = [b"", b'"', b"\\", b"}", b"[", b",", b"0", b"e9", b"null", b"\xff", b"\0", b"\t", b"\n", b"\r", b"\x1f", b" "]
+"""What damage puts in."""
+
+
 def looked_at(raw: bytes) -> Row | None:
     """Return what a full look makes of the list element, None if it is a dead letter."""
     try:
@@ -114,9 +118,7 @@ def test_row__any_damage_is_read_as_by_a_full_look(value: Mapping[str, Any], dat
 def _damaged(raw: bytes, data: st.DataObject) -> bytes:
     for _ in range(data.draw(st.integers(1, 3))):
         at = int(data.draw(st.floats(0, 1)) * len(raw))
-        piece = data.draw(
-            st.sampled_from([b"", b'"', b"\\", b"}", b"[", b",", b"0", b"e9", b"null", b"\xff", b"\0", b" "])
-        )
+        piece = data.draw(st.sampled_from(PIECES))
         raw = raw[:at] + piece + raw[at + data.draw(st.integers(0, 3)) :]
     return raw
 
