@@ -30,6 +30,10 @@ STOCK: Final = ROOT / "benchmarks" / ".venv-stock" / "bin" / "python"
 MONTHS: Final = ("2026-03",)
 START_SECONDS: Final = 60.0
 SLICE: Final = 500
+PACKAGES: Final = (
+    *("celery", "kombu", "redis", "hiredis", "psycopg2-binary", "sqlalchemy"),
+    *("pydantic", "msgspec", "orjson"),
+)
 
 
 class Timed(Postgres):
@@ -183,7 +187,7 @@ def running(keep: Path | None = None) -> Iterator[Bench]:
 def machine(bench: Bench) -> dict[str, str]:
     """Return what the figures depend on, by name."""
     memory = psutil.virtual_memory().total / 2**30
-    packages = {name: version(name) for name in ("celery", "kombu", "redis", "psycopg2-binary", "sqlalchemy", "orjson")}
+    packages = {name: version(name) for name in PACKAGES}
     return {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
