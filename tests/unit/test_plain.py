@@ -142,6 +142,20 @@ def test_row__leaves_what_is_out_of_the_ordinary_to_a_full_look(value: Mapping[s
     assert plain.row(stock(json.dumps([[value], {}, {}]).encode())) is None
 
 
+def test_row__bytes_that_are_no_text_are_left_to_a_full_look() -> None:
+    """Also where nobody reads them: the message as a whole is not JSON."""
+    raw = stock(orjson.dumps([[valid_event()], {}, {}]), origin="bot@x")
+    assert plain.row(raw) is not None
+    assert plain.row(raw.replace(b"bot@x", b"bot@\xff")) is None
+
+
+def test_row__header_that_is_too_long_to_be_an_imports_id_is_left_to_a_full_look() -> None:
+    """What was read is remembered, and must not be what somebody sends to fill the memory."""
+    body = orjson.dumps([[valid_event()], {}, {}])
+    assert plain.row(stock(body, import_id=IMPORT_ID.urn)) is not None
+    assert plain.row(stock(body, import_id="x" * 46)) is None
+
+
 def test_row__message_that_is_compressed_is_left_to_a_full_look() -> None:
     assert plain.row(stock(orjson.dumps([[valid_event()], {}, {}]), compression="application/x-gzip")) is None
 
