@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from celery.signals import after_task_publish
 from redis import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 from sqlalchemy import Engine, text
 
@@ -233,6 +233,22 @@ def test_push__answer_that_comes_late_is_not_taken_for_another(redis: Redis) -> 
     redis.client_unpause()
     sender.push([b"3"])
     assert connections(redis) == before + 1
+
+
+def test_push__server_that_is_no_longer_the_primary_is_left(redis: Redis) -> None:
+    """Its refusal ends the connection: the next call asks anew where the primary is."""
+    sender = Sender(broker.connect(settings.load().redis(), 2.0))
+    sender.push([b"1"])
+    before = connections(redis)
+    redis.replicaof("127.0.0.1", 1)
+    try:
+        with pytest.raises(ReadOnlyError):
+            sender.push([b"2"])
+    finally:
+        redis.replicaof("NO", "ONE")
+    sender.push([b"3"])
+    assert connections(redis) == before + 1
+    assert redis.llen(keys.EVENTS) == 2
 
 
 def test_push__refusal_leaves_the_connection_as_it_was(redis: Redis) -> None:
