@@ -77,7 +77,7 @@ coverage: .venv/installed ## the tests with branch coverage, which must be at le
 
 lock: ## write both lock files anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-header --group dev pyproject.toml --output-file requirements.lock
+		--no-header --all-extras --group dev pyproject.toml --output-file requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header benchmarks/requirements-stock.in --output-file benchmarks/requirements-stock.lock
 
