@@ -8,6 +8,9 @@ TRACK_EVENT: Final = "participation.track_event"
 FLUSH_BATCH: Final = "participation.flush_batch"
 """Name of the task that stores a claimed batch."""
 
+NOTE_PRESENCE: Final = "participation.note_presence"
+"""Name of the task that notes whether a platform's bot is in a community."""
+
 EVENTS: Final = "participation.events"
 """Queue, and so the Redis list, into which every event goes (fixed)."""
 

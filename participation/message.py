@@ -22,7 +22,7 @@ import orjson
 
 from participation.errors import InvalidEvent
 from participation.event import short
-from participation.keys import EVENTS, FLUSH, FLUSH_BATCH, TRACK_EVENT
+from participation.keys import EVENTS, FLUSH, FLUSH_BATCH, NIGHTLY, NOTE_PRESENCE, TRACK_EVENT
 
 UNPACKED_BYTES: Final = 1_048_576
 """Most bytes to which a compressed body may unpack. An event is below 16 KiB."""
@@ -48,6 +48,7 @@ def _template(task: str, queue: str) -> bytes:
 
 _TRACK_EVENT: Final = _template(TRACK_EVENT, EVENTS)
 _FLUSH_BATCH: Final = _template(FLUSH_BATCH, FLUSH)
+_NOTE_PRESENCE: Final = _template(NOTE_PRESENCE, NIGHTLY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,11 @@ def wrap(event: bytes, import_id: object = None, task_id: str | None = None) -> 
 def pointer(batch_id: str) -> bytes:
     """Write the message (protocol 2) of the task that stores a claimed batch."""
     return _write(_FLUSH_BATCH, b'"%b"' % batch_id.encode(), b"('%b',)" % batch_id.encode(), b"", new_id())
+
+
+def notice(presence: bytes) -> bytes:
+    """Write the message (protocol 2) of the task that notes whether a bot is in a community; its argument is JSON."""
+    return _write(_NOTE_PRESENCE, presence, b"(...)", b"", new_id())
 
 
 def new_id() -> str:

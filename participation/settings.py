@@ -63,6 +63,13 @@ class Settings(BaseSettings):
         None, validation_alias="REDIS_URL", description="Redis or Valkey, as `redis://:password@host:port/0`"
     )
     publish_timeout_seconds: float = Field(2.0, gt=0, le=60, description="longest wait for Redis before `delay` raises")
+    publish_queue: int = Field(
+        20_000, ge=1, le=1_000_000, description="most events in the memory of a bot that wait for Redis or the spool"
+    )
+    spool_dir: Path = Field(
+        DATA_DIR / "spool", description="folder in which a bot keeps events while Redis does not answer"
+    )
+    spool_megabytes: int = Field(256, ge=1, le=1_000_000, description="most that one bot keeps there")
     claim_interval_seconds: float = Field(
         0.05, ge=0.01, le=60, description="how often a worker looks for events to claim"
     )
@@ -99,6 +106,16 @@ def _required(name: str, value: str | None) -> str:
             "or start servers with `participation up`"
         )
     return value
+
+
+def folder(variable: str, path: Path) -> Path:
+    """Return the folder with its ~ replaced; raise `ConfigError` where the account has no home."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{variable}: {path}: this account has no home: name a folder that it may write to"
+        ) from error
 
 
 def load() -> Settings:

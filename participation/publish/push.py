@@ -2,14 +2,18 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any, Final
+from functools import cache
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from participation import keys
 
-_NAME: Final = b"$5\r\nLPUSH\r\n$%d\r\n%b\r\n" % (len(keys.EVENTS), keys.EVENTS.encode())
+
+@cache
+def _start(name: str) -> bytes:
+    return b"$5\r\nLPUSH\r\n$%d\r\n%b\r\n" % (len(name), name.encode("ascii"))
 
 
 class Sender:
@@ -24,11 +28,14 @@ class Sender:
         self._idle: list[Any] = []
         self._pid = os.getpid()
 
-    def push(self, messages: Sequence[bytes]) -> None:
-        """Send the messages; when this returns, Redis has acknowledged them. Raises what redis-py raises."""
+    def push(self, messages: Sequence[bytes], name: str = keys.EVENTS) -> None:
+        """Put the messages into the list; when this returns, Redis has acknowledged them.
+
+        Raises what redis-py raises.
+        """
         arguments = b"".join([b"$%d\r\n%b\r\n" % (len(message), message) for message in messages])
         connection = self._connection()
-        connection.send_packed_command([b"*%d\r\n%b%b" % (2 + len(messages), _NAME, arguments)])
+        connection.send_packed_command([b"*%d\r\n%b%b" % (2 + len(messages), _start(name), arguments)])
         try:
             connection.read_response()
         except ReadOnlyError:
