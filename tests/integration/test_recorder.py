@@ -1,0 +1,110 @@
+"""What adapters hand over to: whatever goes wrong in it, the bot goes on."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from participation import Event, EventType, keys, message
+from participation.bots.recorder import Recorder
+from participation.publish import Publisher
+
+AT = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def spool(environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("PARTICIPATION_SPOOL_DIR", str(tmp_path / "spool"))
+    return tmp_path / "spool"
+
+
+def joined(place_id: int, recorder: Recorder) -> Iterator[Event]:
+    yield Event(
+        event_type=EventType.MEMBER_JOINED,
+        platform=recorder.platform,
+        community_id=recorder.community(place_id),
+        member_id="ada",
+        occurred_at=AT,
+    )
+
+
+def communities(redis: Redis) -> list[str]:
+    raws: object = redis.lrange(keys.EVENTS, 0, -1)
+    assert isinstance(raws, list)
+    given = [message.decode(raw).event for raw in reversed(raws)]
+    return [item["community_id"] for item in given if isinstance(item, dict)]
+
+
+def test_recorder__names_communities_by_platform_and_place(redis: Redis) -> None:
+    """A guild or chat that is not mapped to a community is one of its own."""
+    recorder = Recorder("discord", {1: "harbour"})
+    recorder.record(joined, 1, recorder)
+    recorder.record(joined, 2, recorder)
+    asyncio.run(recorder.close())
+    assert communities(redis) == ["harbour", "discord:2"]
+
+
+def test_record__error_in_a_mapping_does_not_reach_the_bot(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    """It is counted, and told once a minute with what went wrong; the events before and after it are kept."""
+    recorder = Recorder("discord")
+
+    def broken(number: int) -> Iterator[Event]:
+        yield from joined(number, recorder)
+        raise LookupError("no such guild")
+
+    for number in range(3):
+        recorder.record(broken, number)
+    recorder.record(joined, 9, recorder)
+    asyncio.run(recorder.close())
+    assert recorder.failed == 3
+    assert communities(redis) == ["discord:0", "discord:1", "discord:2", "discord:9"]
+    told = [record.message for record in caplog.records if "event_lost" in record.message]
+    assert len(told) == 1
+    assert "no such guild" in told[0]
+
+
+def test_close__leaves_a_shared_publisher_open(redis: Redis) -> None:
+    """Who made it closes it; what was recorded by then has been sent."""
+    publisher = Publisher()
+    recorder = Recorder("discord", publisher=publisher)
+    recorder.record(joined, 1, recorder)
+    asyncio.run(recorder.close())
+    assert communities(redis) == ["discord:1"]
+    assert not publisher.close().waiting
+
+
+def test_close__what_comes_after_it_is_sent_too(redis: Redis) -> None:
+    """A last update that comes while a bot ends, or a cog that is loaded again, loses nothing."""
+    recorder = Recorder("discord")
+    for number in range(2):
+        recorder.record(joined, number, recorder)
+        asyncio.run(recorder.close())
+    asyncio.run(recorder.close())
+    assert communities(redis) == ["discord:0", "discord:1"]
+
+
+def test_close__says_what_redis_has_not_taken(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever stops a bot learns that events wait on the disk, and that the next start sends them."""
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    recorder = Recorder("discord")
+    recorder.record(joined, 1, recorder)
+    recorder.note_presence(1, is_present=False, changed_at=AT)
+    asyncio.run(recorder.close())
+    assert "events_left platform=discord spooled=2 waiting=0" in caplog.text
+    assert os.listdir(os.environ["PARTICIPATION_SPOOL_DIR"])
+
+
+def test_note_presence__never_raises(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    """What cannot be written is told and counted, like an event."""
+    recorder = Recorder("discord")
+    recorder.note_presence(1, is_present=True, changed_at=object())  # type: ignore[arg-type]
+    recorder.note_presence(1, is_present=True, changed_at=AT)
+    asyncio.run(recorder.close())
+    assert (recorder.failed, redis.llen(keys.NIGHTLY)) == (1, 1)
+    assert "event_lost" in caplog.text
