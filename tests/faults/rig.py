@@ -161,9 +161,9 @@ class Rig:
         self.workers.append(process)
         return process
 
-    def stopping_worker(self, point: str) -> subprocess.Popen[bytes]:
+    def stopping_worker(self, point: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a worker of which the first process that comes to the failpoint stops there."""
-        return self.worker(**{failpoint.VARIABLE: f"{point}={self.marker}"})
+        return self.worker(**{failpoint.VARIABLE: f"{point}={self.marker}"}, **environment)
 
     def stopped_process(self) -> int:
         """Wait until a process stands at the failpoint and return its id."""
