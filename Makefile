@@ -25,8 +25,11 @@ help: ## list the targets
 demo: .venv/installed ## run the whole route on a simulated community and print its best day
 	@$(BIN)/participation demo
 
+# Several processes, each with servers of its own; the tests of one file stay together.
+PYTEST := pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
+
 test: .venv/installed ## all tests, on servers that they start themselves
-	$(BIN)/pytest
+	$(BIN)/$(PYTEST)
 
 # SEED: what the bots send and when faults happen. MINUTES or EVENTS: a random sequence of faults instead of the matrix.
 SEED ?= 1
@@ -71,7 +74,7 @@ layers: .venv/installed ## imports point one way
 
 coverage: .venv/installed ## the tests with branch coverage, which must be at least 90 %
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 

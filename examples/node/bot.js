@@ -1,0 +1,39 @@
+// A complete Telegram bot in JavaScript that hands over messages and reactions: npm ci && node bot.js
+import { randomUUID } from "node:crypto";
+import { setTimeout } from "node:timers/promises";
+import { createClient } from "celery-node";
+import { Bot } from "grammy";
+
+const { REDIS_URL, TELEGRAM_TOKEN, TELEGRAM_API_URL: apiRoot = "https://api.telegram.org" } = process.env;
+const celery = createClient(REDIS_URL, REDIS_URL);
+const bot = new Bot(TELEGRAM_TOKEN, { client: { apiRoot } });
+const underway = new Set();
+
+async function send(event) {
+  const { headers, properties, body } = celery.asTaskV2(randomUUID(), "participation.track_event", [event], {});
+  try { await celery.broker.publish(body, "", "participation.events", headers, properties); }
+  catch (error) { console.error(error.message); await setTimeout(1000).then(() => send(event)); } // until Redis has it
+}
+function track(event_type, { chat, date, message_id }, who, more = {}) {
+  if (!chat.type.endsWith("group")) return;
+  const place = { platform: "telegram", community_id: `telegram:${chat.id}`, channel_id: `${chat.id}` };
+  const member = { member_id: `${who.id}`, actor_kind: who.is_bot ? "bot" : who.type ? "anonymous" : "user" };
+  const occurred_at = new Date(date * 1000).toISOString();
+  const event = { event_type, ...place, ...member, object_id: `${message_id}`, occurred_at, ...more };
+  const sending = send(event).finally(() => underway.delete(sending));
+  underway.add(sending);
+}
+bot.on(["message:text", "message:media", "message:sticker"], ({ message }, next) => {
+  if (!message.is_automatic_forward) track("MESSAGE_SENT", message, message.sender_chat ?? message.from);
+  return next(); // the bot's own handlers follow
+});
+bot.on("message_reaction", (context, next) => {
+  const { messageReaction: changed } = context, { emojiAdded, emojiRemoved } = context.reactions();
+  const tell = (type) => (emoji) => track(type, changed, changed.user ?? changed.actor_chat, { metadata: { emoji } });
+  emojiRemoved.forEach(tell("REACTION_REMOVED"));
+  emojiAdded.forEach(tell("REACTION_ADDED"));
+  return next();
+});
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => bot.stop());
+await bot.start({ allowed_updates: ["message", "message_reaction"] });
+await Promise.all(underway).then(() => celery.disconnect());
