@@ -24,7 +24,7 @@ from kombu.utils.json import dumps as kombu_dumps
 from participation import event, message
 from participation.errors import InvalidEvent
 from participation.ingest.read import read
-from participation.keys import EVENTS, FLUSH, FLUSH_BATCH, TRACK_EVENT
+from participation.keys import EVENTS, FLUSH, FLUSH_BATCH, NIGHTLY, NOTE_PRESENCE, TRACK_EVENT
 from participation.message import Message, decode, encode
 from tests.rows import event as valid_event
 
@@ -143,6 +143,14 @@ def test_pointer__is_a_stock_message_that_names_its_batch(channel: Any) -> None:
     assert (got.headers["task"], got.headers["argsrepr"]) == (FLUSH_BATCH, "('b1',)")
     assert got.delivery_info == {"exchange": "", "routing_key": FLUSH}
     assert message.pointer("b1").isascii()
+
+
+def test_notice__is_a_stock_message_with_one_object(channel: Any) -> None:
+    """A worker gets what a bot says of itself as the only argument, in the queue of the nightly tasks."""
+    got = as_kombu_reads(message.notice(b'{"community_id":"\\u00e9\\"","is_present":false}'), channel)
+    assert got.decode() == [[{"community_id": 'é"', "is_present": False}], {}, {}]
+    assert got.headers["task"] == NOTE_PRESENCE
+    assert got.delivery_info == {"exchange": "", "routing_key": NIGHTLY}
 
 
 def test_new_id__is_a_random_uuid() -> None:
