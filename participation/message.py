@@ -160,14 +160,16 @@ def _bytes(body: str, encoding: object) -> bytes:
     raise InvalidEvent("body_encoding", "must be base64, utf-8 or absent", encoding, "bad_body")
 
 
-class _Decompressor(Protocol):
+class Decompressor(Protocol):
+    """What unpacks a body: zlib's, bz2's and lzma's have this in common."""
+
     @property
     def eof(self) -> bool: ...
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
-_DECOMPRESSORS: Final[dict[object, Callable[[], _Decompressor]]] = {
+_DECOMPRESSORS: Final[dict[object, Callable[[], Decompressor]]] = {
     "application/x-gzip": zlib.decompressobj,  # kombu's name for what is zlib's format
     "application/x-bz2": bz2.BZ2Decompressor,
     "application/x-lzma": partial(lzma.LZMADecompressor, memlimit=LZMA_BYTES),

@@ -88,6 +88,15 @@ class Settings(BaseSettings):
     )
     compute_interval_seconds: float = Field(300.0, ge=1, description="how often Beat asks which local days are due")
     partitions_ahead_months: int = Field(3, ge=1, le=24, description="monthly partitions that are made ahead of time")
+    deletion_grace_days: int = Field(
+        30, ge=0, le=3_650, description="how long the data of a community is kept after its bot was removed"
+    )
+    privacy_contact: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="whom members may ask about their data, as a mail address or a URL; the bots' /privacy names it",
+    )
     batch_retention_days: int = Field(7, ge=1, description="how long the row of a stored batch is kept")
 
     def database(self) -> str:

@@ -94,11 +94,12 @@ def _log(batch_id: str, counts: Counts | None, seconds: float) -> None:
         logger.info("batch_replayed batch_id=%s duration_seconds=%.3f", batch_id, seconds)
         return
     logger.info(
-        "batch_stored batch_id=%s received=%d stored=%d duplicates=%d dead=%d duration_seconds=%.3f",
+        "batch_stored batch_id=%s received=%d stored=%d duplicates=%d dead=%d opted_out=%d duration_seconds=%.3f",
         batch_id,
         counts.received,
         counts.stored,
         counts.duplicates,
         counts.dead,
+        counts.opted_out,
         seconds,
     )

@@ -7,6 +7,7 @@ import orjson
 from participation import event, message
 from participation.errors import InvalidEvent
 from participation.ingest import plain
+from participation.store import whose
 from participation.store.events import Accepted, DeadLetter, Row, copied
 
 
@@ -23,14 +24,14 @@ def read(elements: Iterable[bytes]) -> tuple[list[Accepted], list[DeadLetter]]:
 
 
 def _examine(raw: bytes, accepted: list[Accepted], dead: list[DeadLetter]) -> None:
-    import_id = None
+    import_id, payload = None, None
     try:
         envelope = message.decode(raw)
-        import_id = envelope.import_id
-        item = event.decode(envelope.event)
+        import_id, payload = envelope.import_id, envelope.event
+        item = event.decode(payload)
         accepted.append(Accepted(row(item, import_id), item.community_id, raw))
     except InvalidEvent as error:
-        dead.append(DeadLetter.of(raw, error.code, str(error), import_id))
+        dead.append(DeadLetter.of(raw, error.code, str(error), import_id, whose.named(payload)))
 
 
 def row(item: event.Event, import_id: str | None = None) -> Row:

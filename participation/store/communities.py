@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, text
 
-from participation.errors import ConfigError
+from participation.errors import ConfigError, Unavailable
 from participation.store import calendar
 from participation.store.database import transaction
 
@@ -16,6 +16,13 @@ _ZONES = text("SELECT name FROM pg_timezone_names WHERE name NOT LIKE 'posix%' O
 
 _ENSURE = text("""
 INSERT INTO communities (community_id) SELECT unnest(CAST(:ids AS text[])) ON CONFLICT DO NOTHING
+""")
+
+_GONE = text("""
+SELECT EXISTS (
+    SELECT FROM unnest(CAST(:ids AS text[])) AS given (community_id)
+    WHERE NOT EXISTS (SELECT FROM communities AS c WHERE c.community_id = given.community_id)
+)
 """)
 
 _IDS = text("SELECT community_id FROM communities ORDER BY community_id")
@@ -52,6 +59,12 @@ def ensure(engine: Engine, ids: Iterable[str]) -> None:
     """
     with transaction(engine) as connection:
         connection.execute(_ENSURE, {"ids": sorted(ids)})
+
+
+def hold(connection: Connection, ids: Iterable[str]) -> None:
+    """Raise `Unavailable` if one of the communities was deleted since `ensure`; the caller shares the calendar."""
+    if connection.scalar(_GONE, {"ids": list(ids)}):
+        raise Unavailable("a community was deleted while its events were on their way: try again")
 
 
 def configure(connection: Connection, community_id: str, timezone: str | None, name: str | None) -> bool:

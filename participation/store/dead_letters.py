@@ -46,6 +46,10 @@ FOR UPDATE SKIP LOCKED
 
 _MARK = text("UPDATE dead_letters SET replayed_at = now() WHERE id = ANY(CAST(:ids AS bigint[]))")
 
+_FOLLOWING = text(f"SELECT {_COLUMNS} FROM dead_letters WHERE id > :after ORDER BY id LIMIT :limit")
+
+_DELETE = text("DELETE FROM dead_letters WHERE id = ANY(CAST(:ids AS bigint[]))")
+
 _PURGE = text(f"""
 DELETE FROM dead_letters
 WHERE id IN (SELECT id FROM dead_letters WHERE {_CHOSEN} ORDER BY received_at LIMIT :limit FOR UPDATE SKIP LOCKED)
@@ -145,6 +149,16 @@ def mark(connection: Connection, ids: Collection[int]) -> None:
 def purge(connection: Connection, choice: Choice, limit: int) -> int:
     """Delete the oldest of the chosen letters; return how many. The caller commits."""
     return connection.execute(_PURGE, choice.values(limit=limit)).rowcount
+
+
+def following(connection: Connection, after: int, limit: int) -> list[Letter]:
+    """Return the first letters with an id above `after`."""
+    return [_letter(row) for row in connection.execute(_FOLLOWING, {"after": after, "limit": limit})]
+
+
+def delete(connection: Connection, ids: Collection[int]) -> int:
+    """Delete these letters; return how many there were. The caller commits."""
+    return connection.execute(_DELETE, {"ids": list(ids)}).rowcount
 
 
 def _letter(row: Row[Any]) -> Letter:

@@ -4,6 +4,7 @@ import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from datetime import datetime
 from hashlib import sha256
 from itertools import chain
 from typing import Final, NamedTuple, Self
@@ -14,6 +15,8 @@ from sqlalchemy import Connection, text
 from participation.errors import Rejected
 from participation.store import calendar
 from participation.store.database import translated
+from participation.store.members import Account
+from participation.store.whose import NOBODY, Named
 
 RAW_BYTES: Final = 65_536
 """How much of a list element a dead letter keeps; its whole length and hash are kept beside."""
@@ -61,7 +64,10 @@ class Accepted(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """A list element that cannot be stored: the reason's code, what is wrong, and what came in."""
+    """A list element that cannot be stored: the reason's code, what is wrong, and what came in.
+
+    accounts, occurred_at: whom its event names and its moment, as far as they can be read; not stored.
+    """
 
     reason: str
     detail: str
@@ -69,12 +75,14 @@ class DeadLetter(NamedTuple):
     raw_bytes: int
     raw_sha256: bytes
     import_id: str | None
+    accounts: tuple[Account, ...] = ()
+    occurred_at: datetime | None = None
 
     @classmethod
-    def of(cls, raw: bytes, reason: str, detail: str, import_id: str | None) -> Self:
+    def of(cls, raw: bytes, reason: str, detail: str, import_id: str | None, named: Named = NOBODY) -> Self:
         # The detail may quote the input, which may hold what `text` cannot.
         plain = detail.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
-        return cls(reason, plain[:2000], raw[:RAW_BYTES], len(raw), sha256(raw).digest(), import_id)
+        return cls(reason, plain[:2000], raw[:RAW_BYTES], len(raw), sha256(raw).digest(), import_id, *named)
 
 
 _COLUMNS: Final = ", ".join(Row._fields)

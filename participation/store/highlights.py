@@ -46,7 +46,13 @@ CROSS JOIN LATERAL (
 WHERE community_id = :community_id
 """)
 
-_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:community_id || ' ' || CAST(:day AS text), 0))")
+LOCK: Final = 7_420_005
+"""Advisory lock: shared by whoever computes a day, exclusive for whoever erases what a computation may have read."""
+
+_LOCK = text(f"""
+SELECT pg_advisory_xact_lock_shared({LOCK}),
+    pg_advisory_xact_lock(hashtextextended(:community_id || ' ' || CAST(:day AS text), 0))
+""")
 
 _SETTLE = text("DELETE FROM due_days WHERE community_id = :community_id AND highlight_date = :day")
 
@@ -214,3 +220,8 @@ def compute_day(connection: Connection, community_id: str, day: date) -> bool:
         connection.execute(_TUNE)
         connection.execute(_COMPUTE, {**key, **span, "rules_version": RULES_VERSION})
     return True
+
+
+def halt(connection: Connection) -> None:
+    """Wait until no day is being computed, and let none begin until this transaction ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})

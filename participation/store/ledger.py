@@ -18,7 +18,7 @@ LOOK_SECONDS: Final = 0.2
 """How often whoever waits for an import looks into the books."""
 
 _IMPORT = text("""
-SELECT coalesce(sum(stored), 0), coalesce(sum(duplicates), 0), coalesce(sum(dead), 0)
+SELECT coalesce(sum(stored), 0), coalesce(sum(duplicates), 0), coalesce(sum(dead), 0), coalesce(sum(opted_out), 0)
 FROM import_counts WHERE import_id = :import_id
 """)
 
@@ -45,10 +45,11 @@ class Tally:
     stored: int
     duplicates: int
     dead: int
+    opted_out: int = 0
 
     @property
     def done(self) -> int:
-        return self.stored + self.duplicates + self.dead
+        return self.stored + self.duplicates + self.dead + self.opted_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def tally(connection: Connection, import_id: UUID) -> Tally:
 
 
 def wait(engine: Engine, import_id: UUID, accepted: int, on_progress: Callable[[Tally, float], None]) -> Tally:
-    """Wait until so many of the import's events are stored, duplicates or dead; return the counts.
+    """Wait until so many of the import's events are stored, duplicates, dead or opted out; return the counts.
 
     Calls `on_progress` with the counts so far and the seconds since they last changed.
     """

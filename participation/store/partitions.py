@@ -20,6 +20,11 @@ WHERE NOT EXISTS (
 ORDER BY name
 """)
 
+_NAMES = text("""
+SELECT CAST(CAST(inhrelid AS regclass) AS text) AS name FROM pg_inherits
+WHERE inhparent = CAST('participation_events' AS regclass) ORDER BY name
+""")
+
 # Made apart and attached: that takes no lock under which a running flush would wait.
 _CREATE = """
 CREATE TABLE {name} (LIKE participation_events INCLUDING ALL);
@@ -54,6 +59,11 @@ def ahead(engine: Engine, moment: datetime, months: int) -> list[str]:
 def missing(connection: Connection, moment: datetime, months: int) -> list[str]:
     """Return the names of those partitions that `ahead` would make now."""
     return _missing(connection, map(_name, _months(moment, months)))
+
+
+def names(connection: Connection) -> list[str]:
+    """Return the partitions that there are, each as SQL writes its name."""
+    return list(connection.scalars(_NAMES))
 
 
 def following(month: datetime) -> datetime:

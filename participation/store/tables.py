@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Date,
     DateTime,
@@ -82,6 +83,7 @@ ingest_batches = Table(
     _count("dead"),
     _at("started_at", nullable=False),
     _at("stored_at", nullable=False, server_default=text("clock_timestamp()")),
+    Column("opted_out", Integer, nullable=False, server_default=_ZERO, comment="beside `received`, not in it"),
     Index(None, "stored_at"),
 )
 
@@ -93,7 +95,32 @@ import_counts = Table(
     _count("stored"),
     _count("duplicates"),
     _count("dead"),
+    _count("opted_out"),
     comment="what each batch made of the events of an import",
+)
+
+hash_keys = Table(
+    "hash_keys",
+    metadata,
+    Column("name", Text, primary_key=True, comment="the table whose hashes are made with it"),
+    Column("key", LargeBinary, nullable=False),
+)
+
+opt_outs = Table(
+    "opt_outs",
+    metadata,
+    Column("account_hash", LargeBinary, primary_key=True, comment="HMAC-SHA256 of [platform, account_id] as JSON"),
+    _at("until", nullable=False, comment="what the account did before is not kept"),
+)
+
+community_bots = Table(
+    "community_bots",
+    metadata,
+    Column("community_id", Text, primary_key=True),
+    Column("platform", Text, primary_key=True),
+    Column("is_present", Boolean, nullable=False),
+    _at("changed_at", nullable=False),
+    comment="whether the bot of a platform is in the community; where it was removed, its data is deleted in time",
 )
 
 dead_letters = Table(

@@ -1,0 +1,104 @@
+"""What a bot answers to members, from a real database."""
+
+import asyncio
+import gzip
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import orjson
+import pytest
+from sqlalchemy import Engine
+
+from participation.bots import members
+from participation.bots.members import Members
+from participation.errors import ConfigError
+from participation.store.database import connect
+from tests.rows import event, put
+
+Result = TypeVar("Result")
+
+
+def answer(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    return asyncio.run(coroutine)
+
+
+def test_members__a_life(engine: Engine) -> None:
+    """A member sees what is kept, takes it along, leaves, and comes back; another one is never touched."""
+    asks = Members("irc", engine)
+    other = event(member_id="bob", event_type="REACTION_ADDED", object_id="1", object_author_id="ada")
+    put(engine, [event(object_id="1"), event(object_id="2", occurred_at="2026-03-11T12:00:00Z"), other])
+    assert answer(asks.what_is_kept("ada")).splitlines() == [
+        "Kept about you, from 2026-03-10 to 2026-03-11, in 1 community(ies):",
+        "- 2 messages sent",
+        "- 1 reactions to what you wrote",
+        "Not one word of what you wrote is among it. /my_data gives you all of it.",
+    ]
+    file = answer(asks.my_data("ada"))
+    assert file.file_name == "my-data.ndjson"
+    lines = [orjson.loads(line) for line in (file.content or b"").splitlines()]
+    assert [line["kind"] for line in lines] == ["about", "event", "event", "reaction_received"]
+    assert b"bob" not in (file.content or b"")
+    assert answer(asks.opt_out("ada")) == (
+        "Done: everything about you is erased, 2 things you did among it. From now on nothing you do is kept. "
+        "/opt_in if you change your mind."
+    )
+    put(engine, [event(object_id="3")])
+    assert answer(asks.what_is_kept("ada")) == "Nothing is kept about you.\nYou have opted out: nothing new is kept."
+    assert answer(asks.opt_in("ada")).startswith("Welcome back")
+    assert answer(asks.opt_in("ada")).startswith("You had not opted out")
+    assert answer(asks.forget_me("ada")).startswith("Done: there was nothing about you to erase.")
+    assert answer(asks.what_is_kept("bob")).splitlines()[1] == "- 1 reactions added"
+
+
+def test_members__database_away_is_a_calm_word_and_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody sees a traceback, and the log does not say who asked."""
+    asks = Members("irc", connect("postgresql://nobody@127.0.0.1:1/nothing"))
+    with caplog.at_level(logging.ERROR):
+        texts = [
+            answer(each("ada-80351110")) for each in (asks.what_is_kept, asks.forget_me, asks.opt_out, asks.opt_in)
+        ]
+        file = answer(asks.my_data("ada-80351110"))
+    assert [*texts, file.text] == [members.FAILED] * 5
+    assert file.content is None
+    assert "member_command_failed command=opt_in detail=PostgreSQL" in caplog.text
+    assert "80351110" not in caplog.text
+
+
+@pytest.mark.usefixtures("environment")
+def test_members__own_database_is_that_of_the_settings_and_let_go() -> None:
+    """Without an engine the one of `DATABASE_URL` is used, from the first question on."""
+
+    async def ask() -> str:
+        asks = Members("irc")
+        found = await asks.what_is_kept("ada")
+        await asks.close()
+        return found
+
+    assert answer(ask()) == members.NOTHING
+
+
+def test_my_data__large_is_compressed_and_too_large_is_said(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is one that the platform takes, or a word where else to ask."""
+    put(engine, [event(object_id=str(number)) for number in range(50)])
+    asks = Members("irc", engine)
+    monkeypatch.setattr(members, "PLAIN_BYTES", 1_000)
+    file = answer(asks.my_data("ada"))
+    assert file.file_name == "my-data.ndjson.gz"
+    assert len(gzip.decompress(file.content or b"").splitlines()) == 51
+    monkeypatch.setattr(members, "FILE_BYTES", 9)
+    assert answer(asks.my_data("ada")).content is None
+
+
+def test_privacy__says_what_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The policy names the period and the contact, fits into one message, and never fails for a name."""
+    monkeypatch.setenv("PARTICIPATION_DELETION_GRACE_DAYS", "7")
+    monkeypatch.setenv("PARTICIPATION_PRIVACY_CONTACT", "privacy@example.org")
+    text = Members("irc").privacy()
+    assert "deleted 7 days after that" in text
+    assert text.endswith("Questions: privacy@example.org")
+    assert all(f"/{name}:" in text for name in members.COMMANDS if name != "privacy")
+    assert len(text) < 2_000
+    monkeypatch.setenv("PARTICIPATION_DELETION_GRACE_DAYS", "-1")
+    with pytest.raises(ConfigError):
+        Members("irc").privacy()
