@@ -34,15 +34,8 @@ _COMPRESSED: Final[Mapping[bytes, Callable[[], message.Decompressor]]] = {
     b"\x5d\x00\x00": partial(lzma.LZMADecompressor, memlimit=message.LZMA_BYTES),
 }
 
-_BASE64: Final = re.compile(rb"(?:[A-Za-z0-9+/_-]|\\/|\\[nr]|[\r\n]){4,}")
-_NO_COMPRESSED: Final[Mapping[bytes, Callable[[], message.Decompressor]]] = {
-    b"\x78": zlib.decompressobj,
-    b"BZh": bz2.BZ2Decompressor,
-    b"\xfd7zXZ": partial(lzma.LZMADecompressor, memlimit=message.LZMA_BYTES),
-    b"\x5d\x00\x00": partial(lzma.LZMADecompressor, memlimit=message.LZMA_BYTES),
-}
-
-_BASE64: Final = re.compile(rb"\\[nr]|[\r\n]|\\(?=/)")
+_BASE64: Final = re.compile(rb"(?:[A-Za-z0-9+/_-]|\\/|\\[nr]|[\r\n]){16,}")
+_NO_BASE64: Final = re.compile(rb"\\[nr]|[\r\n]|\\(?=/)")
 _ESCAPED: Final = re.compile(rb"\\([\"'/\\])")
 _SHORT_ESCAPES: Final = {'"': '"', "\\": "\\", "/": "/", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 
@@ -159,8 +152,10 @@ def _layers(data: bytes, depth: int) -> Iterator[bytes]:
 def _decoded(data: bytes) -> Iterator[bytes]:
     for run in _BASE64.findall(data):
         letters = _NO_BASE64.sub(b"", run).replace(b"-", b"+").replace(b"_", b"/")
+        # A single letter over is what was cut off, or it is no base64.
+        whole = letters[: len(letters) - (len(letters) % 4 == 1)]
         with suppress(binascii.Error):
-            yield binascii.a2b_base64(letters[: len(letters) // 4 * 4 or None] + b"==")
+            yield binascii.a2b_base64(whole + b"=" * (-len(whole) % 4))
 
 
 def _decompressed(data: bytes) -> Iterator[bytes]:
