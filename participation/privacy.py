@@ -65,6 +65,12 @@ class Erased:
     days: set[Day] = field(default_factory=set)
 
 
+def accounts(engine: Engine, who: Who) -> tuple[Account, ...]:
+    """Return the accounts of the person, at least one. Raises `ConfigError` for a name that means nobody."""
+    with transaction(engine) as connection:
+        return _person(connection, who).accounts
+
+
 def kept(engine: Engine, who: Who) -> Kept:
     """Count what is kept about the person. Reads the whole table of events."""
     with transaction(engine) as connection:
@@ -124,8 +130,8 @@ def _erase(engine: Engine, who: Who, on_progress: OnProgress, *, forever: bool) 
             computed = erasure.person_days(connection, person)
         erased.highlights = len(computed)
         erased.days |= computed
-        accounts = frozenset(person.accounts)
-        erased.dead_letters = erasure.letters(engine, lambda raw: whose.concerns(raw, accounts))
+        own = frozenset(person.accounts)
+        erased.dead_letters = erasure.letters(engine, lambda raw: whose.concerns(raw, own))
         # The last of all: until then the person's name leads a repeat to all accounts.
         with transaction(engine) as connection:
             erased.links = erasure.person_links(connection, person)

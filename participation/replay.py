@@ -52,7 +52,7 @@ class Replay:
 
     @property
     def counted(self) -> int:
-        """How many will be counted under the import id when they are stored, duplicates or dead again."""
+        """How many will be counted under the import id when they are stored, duplicates, dead again or opted out."""
         return self.sent - self.as_they_came
 
     def send(self, redis: Redis, engine: Engine) -> None:

@@ -5,6 +5,7 @@ Rooms are imported when a task runs: a bot that only publishes loads neither SQL
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from dataclasses import asdict
@@ -18,7 +19,7 @@ from kombu.utils import json
 
 from participation import broker, keys, settings
 from participation.app import app
-from participation.errors import Unavailable
+from participation.errors import InvalidEvent, Unavailable
 from participation.publish import bulk, many
 from participation.publish.task import TrackEvent
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from participation.event import Event
+
+logger = logging.getLogger(__name__)
 
 LONGEST_PAUSE_SECONDS = 15.0
 """Upper limit of the pause before a batch is tried again."""
@@ -135,16 +138,39 @@ def compute_highlights(community_id: str, highlight_date: str) -> bool:
         return compute_day(connection, community_id, date.fromisoformat(highlight_date))
 
 
+@app.task(name=keys.NOTE_PRESENCE, autoretry_for=(Unavailable,), retry_backoff=True, max_retries=None, shared=False)
+def note_presence(notice: object = None) -> bool:
+    """Note that a bot was removed from a community or is there again, as `store.presence.Notice` says it.
+
+    Returns whether it is news: False if a later notice came before, or if it cannot be read, which is logged.
+    """
+    from participation.store import presence
+    from participation.store.database import transaction
+
+    try:
+        given = presence.read(notice)
+    except InvalidEvent as error:
+        logger.error("presence_refused detail=%r: correct the bot that sends it", str(error))  # noqa: TRY400
+        return False
+    with transaction(_engine()) as connection:
+        return presence.note(connection, given)
+
+
 @app.task(name="participation.maintain", shared=False)
 def maintain() -> list[str]:
-    """Make the partitions ahead and forget old batches; return the partitions made."""
-    from participation.store import ledger, partitions
+    """Make the partitions ahead, forget old batches, and delete the data of communities whose bot was removed.
+
+    Returns the partitions made.
+    """
+    from participation.store import ledger, partitions, presence
     from participation.store.database import transaction
 
     configured = settings.load()
     with transaction(_engine()) as connection:
         ledger.forget_batches(connection, configured.batch_retention_days)
-    return partitions.ahead(_engine(), datetime.now(UTC), configured.partitions_ahead_months)
+    made = partitions.ahead(_engine(), datetime.now(UTC), configured.partitions_ahead_months)
+    presence.delete_due(_engine(), configured.deletion_grace_days)
+    return made
 
 
 def _pause(tries: int) -> float:

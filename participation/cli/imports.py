@@ -44,6 +44,8 @@ def events(
     typer.echo(
         f"accepted {state.accepted:,}   stored {tally.stored:,}   duplicates {tally.duplicates:,}   dead {tally.dead:,}"
     )
+    if tally.opted_out:
+        typer.echo(f"{tally.opted_out:,} event(s) are of members who opted out and were not kept", err=True)
     if state.refused:
         typer.echo(f"{state.refused:,} line(s) were no events and were not sent; see above", err=True)
     if tally.dead:

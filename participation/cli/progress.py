@@ -51,7 +51,7 @@ class Bars:
         self.progress.update(self.publishing, completed=done, events=accepted, total=size)
 
     def wait(self, engine: Engine, import_id: UUID, accepted: int) -> Tally:
-        """Wait until so many of the import's events are stored, duplicates or dead; return the counts."""
+        """Wait until so many of the import's events are stored, duplicates, dead or opted out; return the counts."""
         storing = self._bar("stored", accepted)
         try:
             return ledger.wait(engine, import_id, accepted, partial(self._stored, storing))

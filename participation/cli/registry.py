@@ -1,14 +1,17 @@
 """`participation communities …` and `participation members …`."""
 
+from itertools import groupby
+from operator import attrgetter
 from typing import Annotated
 
 import typer
 
-from participation import event
-from participation.cli import context, printing
+from participation import event, settings
+from participation.cli import context, printing, privacy
 from participation.errors import ConfigError
 from participation.store import communities as stored_communities
 from participation.store import members as stored_members
+from participation.store import presence
 from participation.store.database import transaction
 from participation.store.members import Account
 
@@ -38,12 +41,20 @@ def set_(
 
 @communities.command("list", epilog="Example: participation communities list")
 def list_() -> None:
-    """List the communities, their zones, and how far they are computed."""
+    """List the communities, their zones, how far they are computed, and what will be deleted: see `docs/privacy.md`."""
     with context.database() as engine, transaction(engine) as connection:
         rows = stored_communities.overview(connection)
-    titles = ("community", "name", "time zone", "days computed", "last day")
-    cells = [(r.community_id, r.name or "", r.timezone, str(r.days), str(r.last_date or "")) for r in rows]
-    for line in printing.table(titles, cells):
+        removals = presence.removals(connection, settings.load().deletion_grace_days)
+    titles = ["community", "name", "time zone", "days computed", "last day", *["deletion (UTC)"] * bool(removals)]
+    going = {
+        community: ", ".join(f"{each.platform} {each.due_at:%Y-%m-%d}" for each in group)
+        for community, group in groupby(removals, key=attrgetter("community_id"))
+    }
+    cells = [
+        [r.community_id, r.name or "", r.timezone, str(r.days), str(r.last_date or ""), going.get(r.community_id, "")]
+        for r in rows
+    ]
+    for line in printing.table(titles, [row[: len(titles)] for row in cells]):
         typer.echo(line)
 
 
@@ -66,6 +77,14 @@ def unlink(accounts: Accounts) -> None:
     with context.database() as engine, transaction(engine) as connection:
         changed = stored_members.unlink(connection, _accounts(accounts))
     typer.echo(f"{changed} account(s) unlinked, {len(accounts) - changed} were not linked")
+
+
+members.command("forget", epilog="Example: participation members forget discord:80351110224678912 --yes")(
+    privacy.forget
+)
+members.command("export", epilog="Example: participation members export irc:ada --output ada.ndjson")(privacy.export)
+members.command("opt-out", epilog="Example: participation members opt-out irc:ada")(privacy.opt_out)
+members.command("opt-in", epilog="Example: participation members opt-in irc:ada")(privacy.opt_in)
 
 
 def _accounts(texts: list[str]) -> list[Account]:

@@ -87,6 +87,8 @@ def _send(state: Replay, redis: Redis, engine: Engine) -> None:
 
 def _explain(state: Replay, tally: Tally | None) -> None:
     """Say on standard error what is left to do."""
+    if tally is not None and tally.opted_out:
+        typer.echo(f"{tally.opted_out:,} event(s) are of members who opted out and were not kept", err=True)
     if state.as_they_came:
         typer.echo(
             f"{state.as_they_came:,} message(s) went as they came, since no event can be read from them: they become "

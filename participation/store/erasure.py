@@ -110,8 +110,10 @@ def person_links(connection: Connection, person: Person) -> int:
 
 
 def community_events(connection: Connection, partition: str, community_id: str, platform: str) -> int:
-    """Delete the community's events of a platform from one partition, marking their days. The caller commits."""
-    calendar.share(connection)
+    """Delete the community's events of a platform from one partition, marking their days.
+
+    The caller shares the calendar, and commits.
+    """
     where = {"community_id": community_id, "platform": platform}
     return int(connection.scalar(text(_COMMUNITY.format(partition=partition)), where) or 0)
 
