@@ -58,11 +58,16 @@ def database(administrator: Engine, postgres: Postgres, migrated: str) -> Iterat
 
 
 @pytest.fixture(scope="session")
-def shared_engine(administrator: Engine, postgres: Postgres, migrated: str) -> Iterator[Engine]:
-    """The database of the tests that need no database for themselves."""
+def shared_url(administrator: Engine, postgres: Postgres, migrated: str) -> str:
+    """URL of the database of the tests that need no database for themselves."""
     with administrator.connect() as connection:
         connection.execute(text(f"CREATE DATABASE shared TEMPLATE {migrated}"))
-    engine = connect(_url(postgres, "shared"))
+    return _url(postgres, "shared")
+
+
+@pytest.fixture(scope="session")
+def shared_engine(shared_url: str) -> Iterator[Engine]:
+    engine = connect(shared_url)
     yield engine
     engine.dispose()
 

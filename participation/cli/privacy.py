@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from participation import privacy
 from participation.cli import context, printing
-from participation.errors import ConfigError
+from participation.errors import ConfigError, ParticipationError
 from participation.privacy import Erased
 from participation.store.members import Account
 
@@ -109,12 +109,18 @@ def _names(accounts: Iterable[Account]) -> str:
 def _save(lines: Iterable[bytes], file: Path) -> int:
     written = 0
     try:
-        with open(file, "xb", opener=_private) as target:
+        target = open(file, "xb", opener=_private)  # noqa: SIM115 - what was there before is not ours to delete
+        with target:
             for line in lines:
                 target.write(line)
                 written += 1
+    except FileExistsError as error:
+        raise ConfigError(f"{file}: is there already; name another file") from error
     except OSError as error:
         raise ConfigError(f"{file}: cannot be written ({error.strerror})") from error
+    except ParticipationError:
+        file.unlink()
+        raise
     return written
 
 
