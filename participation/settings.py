@@ -93,7 +93,6 @@ class Settings(BaseSettings):
     )
     privacy_contact: str | None = Field(
         None,
-        min_length=1,
         max_length=200,
         description="whom members may ask about their data, as a mail address or a URL; the bots' /privacy names it",
     )

@@ -17,7 +17,7 @@ from participation import keys, message
 from participation.app import app
 from participation.errors import InvalidEvent
 from participation.ingest.flush import store
-from participation.store import due, members, presence
+from participation.store import due, erasure, members, presence
 from participation.store.batches import Counts
 from participation.store.database import connect, transaction
 from participation.store.highlights import compute_day
@@ -143,7 +143,7 @@ def test_delete__return_while_it_runs_stops_it(engine: Engine, monkeypatch: pyte
     """A bot that comes back in the middle keeps what is not deleted yet."""
     fill(engine, "irc")
     note(engine, (False, REMOVED))
-    real = presence.erasure.community_events
+    real = erasure.community_events
 
     def and_return(*arguments: Any) -> int:
         deleted = real(*arguments)
@@ -152,7 +152,7 @@ def test_delete__return_while_it_runs_stops_it(engine: Engine, monkeypatch: pyte
             eventually(lambda: rows(engine, "SELECT count(*) FROM pg_locks WHERE NOT granted") == [(1,)])
         return deleted
 
-    monkeypatch.setattr(presence.erasure, "community_events", and_return)
+    monkeypatch.setattr(erasure, "community_events", and_return)
     with ThreadPoolExecutor(1) as pool:
         assert presence.delete_due(engine, 0) == []
     assert left(engine, "c")["participation_events"] == 1

@@ -176,7 +176,7 @@ def test_compose__hands_every_setting_to_every_process_of_ours() -> None:
 
 def test_env_example__gives_the_defaults_of_the_settings() -> None:
     defaults = {
-        f"PARTICIPATION_{name}".upper(): str(field.default)
+        f"PARTICIPATION_{name}".upper(): "" if field.default is None else str(field.default)
         for name, field in Settings.model_fields.items()
         if not field.validation_alias
     }

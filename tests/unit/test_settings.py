@@ -26,6 +26,8 @@ DEFAULTS = {
     "task_time_limit_seconds": 300.0,
     "compute_interval_seconds": 300.0,
     "partitions_ahead_months": 3,
+    "deletion_grace_days": 30,
+    "privacy_contact": None,
     "batch_retention_days": 7,
 }
 
@@ -74,6 +76,8 @@ def test_load__reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "task_time_limit_seconds": 4.5,
         "compute_interval_seconds": 5.0,
         "partitions_ahead_months": 6,
+        "deletion_grace_days": 9,
+        "privacy_contact": "privacy@example.org",
         "batch_retention_days": 8,
     }
     for name, value in values.items():
@@ -201,6 +205,8 @@ def test_wrong_url__is_named_and_never_shown(
         ("TASK_TIME_LIMIT_SECONDS", ["0", "-1", "nan", "inf"]),
         ("COMPUTE_INTERVAL_SECONDS", ["0.9", "-1", "nan", "inf"]),
         ("PARTITIONS_AHEAD_MONTHS", ["0", "25", "-1"]),
+        ("DELETION_GRACE_DAYS", ["-1", "3651", "x", ""]),
+        ("PRIVACY_CONTACT", ["x" * 201]),
         ("BATCH_RETENTION_DAYS", ["0", "-1", "x"]),
     ],
 )
@@ -226,6 +232,7 @@ def test_wrong_value__is_named(monkeypatch: pytest.MonkeyPatch, name: str, wrong
         ("lock_timeout_seconds", [0.1, 1e6]),
         ("compute_interval_seconds", [1, 86_400]),
         ("partitions_ahead_months", [1, 24]),
+        ("deletion_grace_days", [0, 3_650]),
         ("batch_retention_days", [1, 3_650]),
     ],
 )
