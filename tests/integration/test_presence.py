@@ -11,13 +11,13 @@ from uuid import uuid4
 import orjson
 import pytest
 from redis import Redis
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from participation import keys, message
 from participation.app import app
 from participation.errors import InvalidEvent
 from participation.ingest.flush import store
-from participation.store import due, erasure, members, presence
+from participation.store import calendar, due, members, presence
 from participation.store.batches import Counts
 from participation.store.database import connect, transaction
 from participation.store.highlights import compute_day
@@ -143,18 +143,15 @@ def test_delete__return_while_it_runs_stops_it(engine: Engine, monkeypatch: pyte
     """A bot that comes back in the middle keeps what is not deleted yet."""
     fill(engine, "irc")
     note(engine, (False, REMOVED))
-    real = erasure.community_events
+    share = calendar.share
 
-    def and_return(*arguments: Any) -> int:
-        deleted = real(*arguments)
-        if deleted:
-            pool.submit(note, engine, (True, NOW))
-            eventually(lambda: rows(engine, "SELECT count(*) FROM pg_locks WHERE NOT granted") == [(1,)])
-        return deleted
+    def come_back(connection: Connection) -> None:
+        share(connection)
+        if left(engine, "c")["participation_events"] == 1:
+            note(engine, (True, NOW))
 
-    monkeypatch.setattr(erasure, "community_events", and_return)
-    with ThreadPoolExecutor(1) as pool:
-        assert presence.delete_due(engine, 0) == []
+    monkeypatch.setattr(calendar, "share", come_back)
+    assert presence.delete_due(engine, 0) == []
     assert left(engine, "c")["participation_events"] == 1
     assert left(engine, "c")["communities"] == 1
 
