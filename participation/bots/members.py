@@ -50,11 +50,11 @@ _EVENTS: Final = {
     "MESSAGE_SENT": "messages sent",
     "REACTION_ADDED": "reactions added",
     "REACTION_REMOVED": "reactions removed",
-    "VOICE_JOINED": "times you joined voice",
-    "VOICE_PRESENT": "times you were seen in voice",
-    "VOICE_LEFT": "times you left voice",
-    "MEMBER_JOINED": "times you joined a community",
-    "MEMBER_LEFT": "times you left a community",
+    "VOICE_JOINED": "voice joined",
+    "VOICE_PRESENT": "seen in voice",
+    "VOICE_LEFT": "voice left",
+    "MEMBER_JOINED": "community joined",
+    "MEMBER_LEFT": "community left",
 }
 
 _POLICY: Final = """\
@@ -62,10 +62,11 @@ This bot counts how people take part in the community: how much is written, when
 
 Kept of what you do: that you sent a message, added or removed a reaction, joined or left voice or the community; \
 when and in which channel; the ids of your account and of the message; the emoji of a reaction, and whose message it \
-was for if the community wants that. From this, sums for each day are made: messages, reactions, minutes in voice.
+was for if the community wants that; the length of a voice or video note. From this, sums for each day are made: \
+messages, reactions, minutes in voice.
 Never kept: what you write or say, pictures and files, your name, your profile.
 
-Why: so that the community sees how it is doing. It is not passed on, and not used for advertising.
+Why: so that the community sees how it is doing, day by day, and who takes part.
 How long: until you have it erased. {away}
 
 You decide:
@@ -204,13 +205,15 @@ def _kept_text(kept: "Kept") -> str:
     standing = "\nYou have opted out: nothing new is kept." if kept.opted_out else ""
     if kept.is_nothing:
         return NOTHING + standing
-    first, last = _day(kept.first_at), _day(kept.last_at)
-    span = f", from {first} to {last}, in {len(kept.communities):,} community(ies)" if kept.events else ""
-    lines = [f"Kept about you{span}:"]
-    lines += [f"- {count:,} {_EVENTS.get(name, name)}" for name, count in kept.events.items()]
-    lines += [f"- {kept.received:,} reactions to what you wrote"] * bool(kept.received)
-    lines += [f"- sums for {kept.highlight_days:,} days"] * bool(kept.highlight_days)
-    lines += [f"- {kept.dead_letters:,} messages from the bot that could not be read rightly"] * bool(kept.dead_letters)
+    counts = {
+        "communities": len(kept.communities),
+        **{_EVENTS.get(name, name): count for name, count in kept.events.items()},
+        "reactions to what you wrote": kept.received,
+        "days with sums": kept.highlight_days,
+        "messages of the bot that were not right": kept.dead_letters,
+    }
+    span = f", from {_day(kept.first_at)} to {_day(kept.last_at)}" if kept.events else ""
+    lines = [f"Kept about you{span}:", *(f"- {name}: {count:,}" for name, count in counts.items() if count)]
     if len(kept.accounts) > 1:
         lines.append(f"This is of all your {len(kept.accounts)} linked accounts.")
     return "\n".join(lines) + "\nNot one word of what you wrote is among it. /my_data gives you all of it." + standing
@@ -224,7 +227,7 @@ def _erased_text(erased: "Erased") -> str:
     if not (erased.events or erased.received or erased.highlights or erased.dead_letters):
         return "Done: there was nothing about you to erase."
     of = f" of your {len(erased.accounts)} linked accounts" if len(erased.accounts) > 1 else ""
-    return f"Done: everything about you{of} is erased, {erased.events:,} things you did among it."
+    return f"Done: everything about you{of} is erased. Events among it: {erased.events:,}."
 
 
 def _file(lines: Iterable[bytes]) -> Answer:

@@ -11,7 +11,7 @@ from participation.cli import context, printing, privacy
 from participation.errors import ConfigError
 from participation.store import communities as stored_communities
 from participation.store import members as stored_members
-from participation.store import presence
+from participation.store import opt_outs, presence
 from participation.store.database import transaction
 from participation.store.members import Account
 
@@ -66,8 +66,11 @@ def link(
     """Count several accounts as one person. The days on which they were seen become due."""
     if not person.isprintable() or not person.strip():
         raise ConfigError(f"{person!r} is no name of a person: write at least one letter or digit")
+    chosen = _accounts(accounts)
     with context.database() as engine, transaction(engine) as connection:
-        changed = stored_members.link(connection, person, _accounts(accounts))
+        if opt_outs.are_out(connection, chosen):
+            raise ConfigError("an account has opted out, so nothing may be kept of it: leave it out, or see opt-in")
+        changed = stored_members.link(connection, person, chosen)
     typer.echo(f"{person}: {changed} account(s) linked, {len(accounts) - changed} were already")
 
 

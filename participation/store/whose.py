@@ -79,8 +79,9 @@ def concerns(raw: bytes, accounts: frozenset[Account]) -> bool:
     """
     if (payload := read(raw)) is not None:
         return any(_is_named(payload, account) for account in accounts)
-    layers = list(_layers(_content(raw), DEPTH))
-    return any(_pattern(account.account_id).search(layer) for account in accounts for layer in layers)
+    ids = {account_id for _, account_id in accounts}
+    layers = {telling: list(_layers(raw if telling else _content(raw), DEPTH)) for telling in map(_is_telling, ids)}
+    return any(_pattern(each).search(layer) for each in ids for layer in layers[_is_telling(each)])
 
 
 def is_of(raw: bytes, community_id: str, platform: str | None) -> bool:
@@ -108,7 +109,12 @@ def _is_named(payload: dict[str, Any], account: Account) -> bool:
         each == account or (each.account_id == account.account_id and not _is_slug(each)) for each in found.accounts
     ):
         return True
-    rest = {name: value for name, value in payload.items() if name not in event.Event.model_fields}
+    odd = ("member_id", "object_author_id")
+    rest = {
+        name: value
+        for name, value in payload.items()
+        if name not in event.Event.model_fields or (name in odd and not _id(value))
+    }
     return bool(rest) and bool(_pattern(account.account_id).search(_dumps(rest)))
 
 
@@ -118,6 +124,11 @@ def _is_slug(account: Account) -> bool:
     except InvalidEvent:
         return False
     return True
+
+
+def _is_telling(account_id: str) -> bool:
+    """Whether the id cannot be a word that stands in every message."""
+    return len(account_id) >= LONG_ID and any(map(str.isdigit, account_id))
 
 
 def _content(raw: bytes) -> bytes:

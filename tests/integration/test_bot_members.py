@@ -29,9 +29,10 @@ def test_members__a_life(engine: Engine) -> None:
     other = event(member_id="bob", event_type="REACTION_ADDED", object_id="1", object_author_id="ada")
     put(engine, [event(object_id="1"), event(object_id="2", occurred_at="2026-03-11T12:00:00Z"), other])
     assert answer(asks.what_is_kept("ada")).splitlines() == [
-        "Kept about you, from 2026-03-10 to 2026-03-11, in 1 community(ies):",
-        "- 2 messages sent",
-        "- 1 reactions to what you wrote",
+        "Kept about you, from 2026-03-10 to 2026-03-11:",
+        "- communities: 1",
+        "- messages sent: 2",
+        "- reactions to what you wrote: 1",
         "Not one word of what you wrote is among it. /my_data gives you all of it.",
     ]
     file = answer(asks.my_data("ada"))
@@ -40,7 +41,7 @@ def test_members__a_life(engine: Engine) -> None:
     assert [line["kind"] for line in lines] == ["about", "event", "event", "reaction_received"]
     assert b"bob" not in (file.content or b"")
     assert answer(asks.opt_out("ada")) == (
-        "Done: everything about you is erased, 2 things you did among it. From now on nothing you do is kept. "
+        "Done: everything about you is erased. Events among it: 2. From now on nothing you do is kept. "
         "/opt_in if you change your mind."
     )
     put(engine, [event(object_id="3")])
@@ -48,7 +49,7 @@ def test_members__a_life(engine: Engine) -> None:
     assert answer(asks.opt_in("ada")).startswith("Welcome back")
     assert answer(asks.opt_in("ada")).startswith("You had not opted out")
     assert answer(asks.forget_me("ada")).startswith("Done: there was nothing about you to erase.")
-    assert answer(asks.what_is_kept("bob")).splitlines()[1] == "- 1 reactions added"
+    assert answer(asks.what_is_kept("bob")).splitlines()[2] == "- reactions added: 1"
 
 
 def test_members__database_away_is_a_calm_word_and_a_log_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -117,6 +117,7 @@ def test_opt_out__and_in(engine: Engine, tell: Tell) -> None:
     assert out == "irc:ada: erased, and nothing more is kept: 1 event(s); 1 day(s) are due to be computed again\n"
     put(engine, [event()])
     assert count(engine) == 0
+    assert "an account has opted out" in tell("members", "link", "ada", "irc:ada", code=2)[1]
     assert tell("members", "opt-in", "irc:ada")[0] == (
         "irc:ada: 1 account(s) had opted out; what happens from now on is kept\n"
     )

@@ -25,7 +25,7 @@ from participation.imports import Import
 from participation.ingest.claim import Limits, claim
 from participation.ingest.flush import flush, store
 from participation.replay import Replay
-from participation.store import communities, due, ledger, members, opt_outs
+from participation.store import communities, due, highlights, ledger, members, opt_outs
 from participation.store.batches import Counts
 from participation.store.database import connect, transaction
 from participation.store.dead_letters import Choice
@@ -509,6 +509,16 @@ def test_opt_out__flush_that_looked_before_is_waited_for(
     assert members_of(engine) == ["bob"]
 
 
+def test_opt_out__flush_that_waited_for_it_knows(engine: Engine) -> None:
+    """A flush that comes while somebody opts out looks only when that is committed."""
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(engine) as connection:
+            opt_outs.bar(connection, [Account("irc", "ada")], forever=True)
+            flushing = pool.submit(put, engine, [event(), event(member_id="bob")])
+            eventually(lambda: is_waiting(engine, opt_outs.LOCK))
+        assert flushing.result() == Counts(1, 1, 0, 0, 1)
+
+
 def test_forget__computation_that_read_before_is_waited_for(engine: Engine) -> None:
     """A day that is being computed while its events are erased does not write the member's row again."""
     put(engine, [event()])
@@ -517,7 +527,7 @@ def test_forget__computation_that_read_before_is_waited_for(engine: Engine) -> N
         with transaction(engine) as connection:
             compute_day(connection, "c", day)
             asking = pool.submit(privacy.forget, engine, Account("irc", "ada"))
-            eventually(lambda: is_waiting(engine, 7_420_005))
+            eventually(lambda: is_waiting(engine, highlights.LOCK))
             assert members_of(engine) == []
         assert asking.result().highlights == 1
     assert rows(engine, "SELECT member_id FROM member_daily_highlights") == []

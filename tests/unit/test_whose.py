@@ -53,6 +53,7 @@ def test_concerns__wrong_number_and_wrong_platform_are_still_the_members() -> No
 def test_concerns__unknown_field_may_name_the_member_and_metadata_of_others_may_not() -> None:
     """A field that there is not is why the letter is dead, and may hold anything."""
     assert concerns(message.encode(event(member_id="bob", author={"id": [SNOWFLAKE]})), SNOWFLAKE)
+    assert concerns(message.encode(event(member_id="bob", object_author_id={"id": SNOWFLAKE})), SNOWFLAKE)
     assert not concerns(message.encode(event(member_id="bob", author=f"x{SNOWFLAKE}")), SNOWFLAKE)
     assert not concerns(message.encode(event(member_id="bob", metadata={"note": "ada"}, event_type=1)), "ada")
 
@@ -124,6 +125,7 @@ def test_concerns__words_of_the_envelope_and_keys_are_nobodys_ids() -> None:
     raw = envelope("?")
     assert not any(concerns(raw, word) for word in ("py", "1", "base64", "exchange", "participation.track_event"))
     assert not concerns(b'{"ada": 1', "ada")
+    assert concerns(envelope("?", headers={"member": SNOWFLAKE}), SNOWFLAKE)
     assert not concerns(b'{"nick": "ada lovelace"', "ada")
 
 
