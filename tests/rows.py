@@ -1,17 +1,21 @@
 """What the tests put into the tables and read from them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from datetime import date
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from sqlalchemy import Connection, Engine, text
 
-from participation import message
+from participation import failpoint, message
 from participation.ingest.flush import store
 from participation.store.batches import Counts
 from tests import reference
+from tests.worker import eventually
 
 Event = Mapping[str, Any]
 
@@ -31,6 +35,24 @@ def event(**values: Any) -> dict[str, Any]:
 def put(engine: Engine, events: Iterable[Event]) -> Counts | None:
     """Store the events as one batch, as a worker does."""
     return store(engine, uuid4().hex, [message.encode(item) for item in events])
+
+
+@contextmanager
+def stopped(point: str, marker: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Let the first flush of this process stop at the point; give what waits until it is there."""
+    with monkeypatch.context() as patch:
+        patch.setenv(failpoint.VARIABLE, f"{point}={marker}")
+        try:
+            yield lambda: eventually(lambda: marker.exists() and marker.stat().st_size > 0)
+        finally:
+            marker.write_text("")
+
+
+def is_waiting(engine: Engine, lock: int) -> bool:
+    """Whether somebody waits for this advisory lock."""
+    statement = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = :lock AND NOT granted)"
+    with engine.connect() as connection:
+        return bool(connection.scalar(text(statement), {"lock": lock}))
 
 
 def highlights(

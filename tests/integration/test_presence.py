@@ -22,7 +22,7 @@ from participation.store.batches import Counts
 from participation.store.database import connect, transaction
 from participation.store.highlights import compute_day
 from participation.store.presence import Deleted, Notice
-from tests.rows import event, put
+from tests.rows import event, is_waiting, put, stopped
 from tests.worker import eventually, running
 
 NOW = datetime.now(UTC)
@@ -153,6 +153,23 @@ def test_delete__return_while_it_runs_stops_it(engine: Engine, monkeypatch: pyte
     monkeypatch.setattr(calendar, "share", come_back)
     assert presence.delete_due(engine, 0) == []
     assert left(engine, "c")["participation_events"] == 1
+    assert left(engine, "c")["communities"] == 1
+
+
+def test_delete__flush_that_is_under_way_keeps_its_community(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another platform's first events in the community are on their way: it does not go from under them."""
+    fill(engine, "irc")
+    note(engine, (False, REMOVED))
+    with ThreadPoolExecutor(2) as pool:
+        with stopped("after_copy", tmp_path / "marker", monkeypatch) as wait:
+            flushing = pool.submit(put, engine, [event(platform="discord")])
+            wait()
+            deleting = pool.submit(presence.delete_due, engine, 0)
+            eventually(lambda: is_waiting(engine, calendar.LOCK))
+        assert flushing.result() == Counts(1, 1, 0, 0)
+        assert deleting.result() == [Deleted("c", "irc", 2, False)]
     assert left(engine, "c")["communities"] == 1
 
 

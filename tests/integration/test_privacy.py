@@ -5,9 +5,9 @@ import lzma
 import threading
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -32,7 +32,7 @@ from participation.store.dead_letters import Choice
 from participation.store.highlights import compute_day
 from participation.store.members import Account
 from participation.store.tables import metadata
-from tests.rows import event, put
+from tests.rows import event, is_waiting, put, stopped
 from tests.worker import eventually
 
 ID = "80351110224678912"
@@ -476,29 +476,12 @@ def test_store__lost_key_is_told(engine: Engine) -> None:
 # ---- at the same time ----
 
 
-@contextmanager
-def stopped(point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Let the first flush stop at the point; give what waits until it is there."""
-    marker = tmp_path / "marker"
-    with monkeypatch.context() as patch:
-        patch.setenv("PARTICIPATION_FAILPOINT", f"{point}={marker}")
-        try:
-            yield lambda: eventually(lambda: marker.exists() and marker.stat().st_size > 0)
-        finally:
-            marker.write_text("")
-
-
-def is_waiting(engine: Engine, lock: int) -> bool:
-    statement = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = :lock AND NOT granted)"
-    return bool(rows(engine, statement, lock=lock)[0][0])
-
-
 def test_opt_out__flush_that_looked_before_is_waited_for(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flush between its look and its commit does not bring back who opts out meanwhile."""
     with ThreadPoolExecutor(2) as pool:
-        with stopped("after_copy", tmp_path, monkeypatch) as wait:
+        with stopped("after_copy", tmp_path / "marker", monkeypatch) as wait:
             flushing = pool.submit(put, engine, [event(), event(member_id="bob")])
             wait()
             asking: Future[privacy.Erased] = pool.submit(privacy.opt_out, engine, Account("irc", "ada"))
