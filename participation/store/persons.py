@@ -35,7 +35,11 @@ class Person(NamedTuple):
 
 
 def of(connection: Connection, account: Account) -> Person:
-    """Return whose account it is; by itself it is the person `<platform>:<account_id>`."""
+    """Return whose account it is; by itself it is the person `<platform>:<account_id>`.
+
+    Raises `InvalidEvent` for what no account can be called.
+    """
+    event.check(platform=account.platform, member_id=account.account_id)
     linked = connection.scalar(_PERSON, account._asdict())
     return _person(connection, f"{account.platform}:{account.account_id}" if linked is None else linked)
 

@@ -20,7 +20,7 @@ from redis import Redis
 from sqlalchemy import Engine, text
 
 from participation import keys, message, privacy
-from participation.errors import ConfigError, Unavailable
+from participation.errors import ConfigError, InvalidEvent, Unavailable
 from participation.imports import Import
 from participation.ingest.claim import Limits, claim
 from participation.ingest.flush import flush, store
@@ -352,6 +352,9 @@ def test_forget__person_is_one_name_for_all_accounts(engine: Engine) -> None:
     assert privacy.accounts(engine, "irc:nobody:at all") == (Account("irc", "nobody:at all"),)
     with pytest.raises(ConfigError, match="also an account of 'bob'"):
         privacy.accounts(engine, "irc:cleo")
+    for account in (Account("IRC", "ada"), Account("irc", ""), Account("irc", "\0")):
+        with pytest.raises(InvalidEvent):
+            privacy.opt_out(engine, account)
     for nobody in ("ada", "", ":", "IRC:ada", "irc:"):
         with pytest.raises(ConfigError, match="write PLATFORM:ACCOUNT"):
             privacy.forget(engine, nobody)
