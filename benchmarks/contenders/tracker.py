@@ -1,7 +1,8 @@
 """A bot that hands over events with `track`: `python -m benchmarks.contenders.tracker PACE COUNT`.
 
 PACE: events a second, sent by an open loop, or 0 for one after the other. Prints one line: the median and the 99th
-percentile of what a call took, in microseconds; the seconds until Redis had acknowledged everything; how many were sent.
+percentile of what a call took, in microseconds; the seconds until Redis had acknowledged everything; how many events
+were sent.
 """
 
 import sys

@@ -4,9 +4,9 @@ import { setTimeout } from "node:timers/promises";
 import { createClient } from "celery-node";
 import { Bot } from "grammy";
 
-const { REDIS_URL, TELEGRAM_TOKEN, TELEGRAM_API_URL: apiRoot = "https://api.telegram.org" } = process.env;
+const { REDIS_URL, BOT_TOKEN, BOT_API_URL: apiRoot = "https://api.telegram.org" } = process.env;
 const celery = createClient(REDIS_URL, REDIS_URL);
-const bot = new Bot(TELEGRAM_TOKEN, { client: { apiRoot } });
+const bot = new Bot(BOT_TOKEN, { client: { apiRoot } });
 const underway = new Set();
 
 async function send(event) {
