@@ -82,7 +82,7 @@ def unlink(accounts: Accounts) -> None:
     typer.echo(f"{changed} account(s) unlinked, {len(accounts) - changed} were not linked")
 
 
-members.command("forget", epilog="Example: participation members forget discord:80351110224678912 --yes")(
+members.command("forget", epilog="Example: participation members forget discord:80351110224678912")(
     privacy.forget
 )
 members.command("export", epilog="Example: participation members export irc:ada --output ada.ndjson")(privacy.export)

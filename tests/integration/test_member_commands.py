@@ -57,7 +57,7 @@ def test_forget__says_whom_and_what(engine: Engine, tell: Tell) -> None:
     put(engine, [event(), event(platform="discord", member_id="1"), event(**REACTION)])
     with transaction(engine) as connection:
         members.link(connection, "the countess", [Account("irc", "ada"), Account("discord", "1")])
-    out, _ = tell("members", "forget", "the countess", "irc:ada", "irc:nobody", "--yes")
+    out, _ = tell("members", "forget", "the countess", "irc:ada", "irc:nobody")
     assert out.splitlines() == [
         "discord:1, irc:ada: erased: 2 event(s), 1 mention(s) in events of others, 2 link(s); 1 day(s) are due to be "
         "computed again",
@@ -68,22 +68,19 @@ def test_forget__says_whom_and_what(engine: Engine, tell: Tell) -> None:
 
 
 def test_forget__asks_on_a_terminal_and_nowhere_else(engine: Engine, tell: Tell) -> None:
-    """Without a terminal --yes is needed; on one, no means no; what nobody is called erases nobody."""
+    """On a terminal no means no, and --yes is no question; what nobody is called erases nobody."""
     put(engine, [event()])
-    _, error = tell("members", "forget", "irc:ada", code=2)
-    assert "give --yes" in error
-    assert error.count("\n") == 1
-    _, error = tell("members", "forget", "irc:ada", "ada", "--yes", code=2)
+    _, error = tell("members", "forget", "irc:ada", "ada", code=2)
     assert error == "error: nobody is linked as 'ada', and it is no account: write PLATFORM:ACCOUNT, as irc:ada\n"
-    for answer, code, left in ((b"n\n", 130, 1), (b"y\n", 0, 0)):
+    for answer, more, code, left in ((b"n\n", [], 130, 1), (b"y\n", [], 0, 0), (b"", ["--yes"], 0, 0)):
         master, slave = pty.openpty()
         os.write(master, answer)
-        command = [*PARTICIPATION, "members", "forget", "irc:ada"]
+        command = [*PARTICIPATION, "members", "forget", "irc:ada", *more]
         ended = subprocess.run(command, stdin=slave, capture_output=True, timeout=SECONDS, check=False)
         os.close(master)
         os.close(slave)
         assert (ended.returncode, count(engine)) == (code, left), ended
-        assert b"Erase everything about irc:ada for ever?" in ended.stderr
+        assert (b"Erase everything about irc:ada for ever?" in ended.stderr) == (not more)
 
 
 def test_export__to_a_file_and_to_standard_output(engine: Engine, tell: Tell, tmp_path: Path) -> None:
