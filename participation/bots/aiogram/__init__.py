@@ -1,0 +1,5 @@
+"""aiogram: `Participation().setup(dispatcher)`."""
+
+from participation.bots.aiogram.dispatcher import Participation
+
+__all__ = ["Participation"]

@@ -1,0 +1,129 @@
+"""What the adapter must know of chats when the bot starts again: which bot is where, and who has got a new id.
+
+A group that becomes a supergroup gets another chat id, and the Bot API tells it once. It is kept as a small JSON file
+beside the publisher's spool, read when a chat is seen for the first time, and written by a thread of its own.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import orjson
+
+logger = logging.getLogger(__name__)
+
+FILE: Final = "telegram-chats.json"
+
+
+class Chats:
+    """The groups that bots of this process are in. Safe beside other processes that keep the same file.
+
+    communities: the chats for which the developer has named a community.
+    """
+
+    def __init__(self, folder: Path, communities: Mapping[int, str]) -> None:
+        self._path = folder / FILE
+        self._communities = communities
+        self._writing = threading.Lock()
+        # Replaced, never changed: the thread that writes reads them.
+        self._migrated: Mapping[int, int] = {}
+        self._present: Mapping[int, frozenset[int]] = {}
+        self._seen: set[tuple[int, int]] = set()
+        self._read()
+
+    def place(self, chat_id: int) -> int:
+        """Return the id by which the chat's community is called: its first one, unless the present one is named."""
+        return chat_id if chat_id in self._communities else self._migrated.get(chat_id, chat_id)
+
+    def of(self, bot_id: int) -> frozenset[int]:
+        """Return the groups in which the bot is, as far as it knows."""
+        return self._present.get(bot_id, frozenset())
+
+    def places(self) -> set[int]:
+        """Return the places in which any bot is."""
+        return {self.place(chat_id) for chats in self._present.values() for chat_id in chats}
+
+    def has_left(self, chat_id: int) -> bool:
+        """Whether the group has become a supergroup with another id."""
+        return chat_id in self._migrated.values()
+
+    def see(self, chat_id: int, bot_id: int) -> None:
+        """Note that the bot is in this group."""
+        if (chat_id, bot_id) in self._seen:
+            return
+        self._seen.add((chat_id, bot_id))
+        if chat_id not in self.of(bot_id):
+            self._read()  # another process of the same bot may know that it is the new id of an old group
+            if not self.has_left(chat_id):
+                self._set(bot_id, self.of(bot_id) | {chat_id})
+
+    def leave(self, chat_id: int, bot_id: int) -> None:
+        """Note that the bot is no longer in this group."""
+        self._seen.discard((chat_id, bot_id))
+        self._set(bot_id, self.of(bot_id) - {chat_id})
+
+    def migrate(self, old_id: int, new_id: int, bot_id: int) -> None:
+        """Note that a group has got a new id. A repeat changes nothing."""
+        if self._migrated.get(new_id) != old_id:
+            self._migrated = {**self._migrated, new_id: old_id}
+            self._set(bot_id, self.of(bot_id) - {old_id} | {new_id})
+
+    def _set(self, bot_id: int, chats: frozenset[int]) -> None:
+        self._present = {**self._present, bot_id: chats}
+        threading.Thread(target=self._write, name="participation-chats").start()
+
+    def _read(self) -> None:
+        """Take over what the file has about the ids of chats, and about bots that this process does not know."""
+        try:
+            kept = _parse(self._path.read_bytes())
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            logger.warning("chats_unreadable path=%s error=%r: begun anew", self._path, error)
+            return
+        self._migrated = {**kept["migrated"], **self._migrated}
+        self._present = {**kept["present"], **self._present}
+
+    def _write(self) -> None:
+        """Replace the file whole, so that it is never half written."""
+        with self._writing:
+            self._read()
+            state = {
+                "migrated": {str(new): old for new, old in self._migrated.items()},
+                "present": {str(bot): sorted(chats) for bot, chats in self._present.items()},
+            }
+            new = self._path.with_name(f"{FILE}.{uuid4().hex}")
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                _store(new, orjson.dumps(state))
+                new.replace(self._path)
+            except OSError as error:
+                logger.warning(
+                    "chats_unwritable path=%s error=%r: what groups have got a new id is forgotten when the bot ends; "
+                    "make the folder writable, or name the chats in `communities`",
+                    self._path,
+                    error,
+                )
+                with suppress(OSError):
+                    new.unlink()
+
+
+def _parse(text: bytes) -> dict[str, Any]:
+    state = orjson.loads(text)
+    return {
+        "migrated": {int(new): int(old) for new, old in state["migrated"].items()},
+        "present": {int(bot): frozenset(map(int, chats)) for bot, chats in state["present"].items()},
+    }
+
+
+def _store(path: Path, text: bytes) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

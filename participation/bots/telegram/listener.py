@@ -1,0 +1,100 @@
+"""What both libraries' adapters hand every update to: it records the events, and remembers the chats.
+
+Nothing here waits, and nothing is ever raised: the adapters stand in the way of each of the bot's updates.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from participation import settings
+from participation.bots.recorder import Recorder
+from participation.bots.telegram import mapping
+from participation.bots.telegram.chats import Chats
+from participation.bots.telegram.check import examine
+from participation.bots.telegram.mapping import Albums, Migration, Presence
+from participation.event import Event
+from participation.publish import Publisher
+
+logger = logging.getLogger(__name__)
+
+
+class Listener:
+    """Listens to the updates of the bots of one program.
+
+    communities, publisher: as in `Recorder`. Raises `ConfigError` as it does.
+    """
+
+    def __init__(self, communities: Mapping[int, str] | None, publisher: Publisher | None) -> None:
+        self._recorder = Recorder("telegram", communities, publisher)
+        folder = settings.folder("PARTICIPATION_SPOOL_DIR", settings.load().spool_dir)
+        self.chats = Chats(folder, communities or {})
+        self._albums = Albums()
+        self._checks: dict[int, asyncio.Task[None]] = {}
+
+    def see(self, update: Any, bot: Any) -> None:
+        """Record what the update tells. Never raises."""
+        self._recorder.record(self._events, update, bot)
+        self._recorder.record(self._check_once, bot)
+
+    async def close(self) -> None:
+        """Wait a few seconds until Redis has everything. Never raises; a repeat is safe."""
+        while self._checks:
+            self._checks.popitem()[1].cancel()
+        await self._recorder.close()
+
+    def community(self, chat_id: int) -> str:
+        """Return the community of a chat: that of its first id, if it has got another one."""
+        return self._recorder.community(self.chats.place(chat_id))
+
+    def _events(self, update: Any, bot: Any) -> Iterator[Event]:
+        if migration := mapping.migration(update):
+            self._migrate(migration, bot.id)
+        elif presence := mapping.presence(update):
+            self._note(presence)
+        elif group_id := mapping.group_id(update):
+            self.chats.see(group_id, bot.id)
+        yield from mapping.events(update, self.community, self._albums)
+
+    def _migrate(self, migration: Migration, bot_id: int) -> None:
+        self.chats.migrate(migration.old_id, migration.new_id, bot_id)
+        # In case that it was already told that the bot is no longer in the old chat.
+        self._note_presence(migration.new_id, is_present=True, changed_at=migration.migrated_at)
+
+    def _note(self, presence: Presence) -> None:
+        if presence.is_present:
+            self.chats.see(presence.chat_id, presence.bot_id)
+            self._note_presence(presence.chat_id, is_present=True, changed_at=presence.changed_at)
+            if not presence.is_administrator:
+                logger.warning(
+                    "telegram_incomplete chat=%d: the bot is not administrator there, so reactions, joins and leaves "
+                    "are not told; make it administrator",
+                    presence.chat_id,
+                )
+            return
+        self.chats.leave(presence.chat_id, presence.bot_id)
+        if not self.chats.has_left(presence.chat_id) and not self._is_elsewhere(presence.chat_id):
+            self._note_presence(presence.chat_id, is_present=False, changed_at=presence.changed_at)
+
+    def _is_elsewhere(self, chat_id: int) -> bool:
+        """Whether a bot is still in this chat, or in another one of the same community."""
+        community = self.community(chat_id)
+        return any(self._recorder.community(place) == community for place in self.chats.places())
+
+    def _note_presence(self, chat_id: int, **what: Any) -> None:
+        self._recorder.note_presence(self.chats.place(chat_id), **what)
+
+    def _check_once(self, bot: Any) -> tuple[()]:
+        """Look, at the first update, when the server knows what is asked for, at what will not be told."""
+        if bot.id not in self._checks:
+            self._checks[bot.id] = asyncio.get_running_loop().create_task(_check(bot))
+        return ()
+
+
+async def _check(bot: Any) -> None:
+    try:
+        for text in await examine(bot, ()):
+            logger.warning("telegram_incomplete bot=%d: %s", bot.id, text)
+    except Exception as error:
+        logger.warning("telegram_not_checked bot=%d error=%s", bot.id, type(error).__name__)
