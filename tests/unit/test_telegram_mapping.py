@@ -290,7 +290,7 @@ def test_other_messages__do_not_count(update: Json) -> None:
 )
 def test_sender__is_a_person_a_bot_or_a_chat(sender: Json, sender_chat: Json | None, member: Json, kind: str) -> None:
     """Who speaks as a chat is that chat, and not the account that stands for all who do."""
-    more = {} if sender_chat is None else {"sender_chat": sender_chat}
+    more: Json = {} if sender_chat is None else {"sender_chat": sender_chat}
     assert events(tg.message(HARBOUR, sender, 17, text="x", **more)) == [sent(member, 17, actor_kind=kind)]
 
 

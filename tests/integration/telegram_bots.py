@@ -1,0 +1,147 @@
+"""A bot of each library with handlers of its own and our adapter, against the stand-in, in a thread of its own."""
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import aiogram
+import telegram
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+from telegram.ext import Application, ApplicationBuilder, TypeHandler
+
+from participation.bots.aiogram import Participation
+from participation.bots.telegram import ALLOWED_UPDATES, add_participation
+from participation.local.process import wait_until
+from tests.standins.telegram import TOKEN, Telegram
+from tests.worker import eventually
+
+Communities = Mapping[int, str] | None
+
+
+class Bot(Protocol):
+    """A bot that runs as long as the block. heard: what its own handlers got, in their order."""
+
+    heard: list[int]
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+class _Threaded:
+    """Runs a bot's program in a thread."""
+
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._guarded)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+        if self.failure is not None:
+            raise self.failure
+
+    def _guarded(self) -> None:
+        try:
+            self.run()
+        except BaseException as failure:
+            self.failure = failure
+
+    def run(self) -> None:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        raise NotImplementedError
+
+
+def server(telegram: Telegram) -> AiohttpSession:
+    return AiohttpSession(api=TelegramAPIServer.from_base(telegram.url))
+
+
+class AiogramBot(_Threaded):
+    """A bot of aiogram that polls. fails: whether its handler fails after it has heard."""
+
+    def __init__(self, server: Telegram, communities: Communities = None, *, installed: bool = True) -> None:
+        super().__init__()
+        self._server = server
+        self.dispatcher = aiogram.Dispatcher()
+        self.fails = False
+        for kind in ("message", "edited_message", "message_reaction", "chat_member", "my_chat_member"):
+            self.dispatcher.observers[kind].register(self._hear)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        if installed:
+            self.participation = Participation(communities)
+            self.participation.setup(self.dispatcher)
+
+    async def _hear(self, _event: Any, event_update: aiogram.types.Update) -> None:
+        self.heard.append(event_update.update_id)
+        if self.fails:
+            raise ValueError("the bot's own mistake")
+
+    def run(self) -> None:
+        asyncio.run(self._run())
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        async with aiogram.Bot(TOKEN, session=server(self._server)) as bot:
+            await self.dispatcher.start_polling(bot, handle_signals=False)
+
+    def stop(self) -> None:
+        if wait_until(lambda: self.dispatcher._stop_signal is not None or not self._thread.is_alive(), 30):
+            assert self._loop is not None
+            asyncio.run_coroutine_threadsafe(self.dispatcher.stop_polling(), self._loop).result(30)
+
+
+def application(server: Telegram) -> ApplicationBuilder[Any, Any, Any, Any, Any, Any]:
+    return ApplicationBuilder().token(TOKEN).base_url(f"{server.url}/bot")
+
+
+class TelegramBot(_Threaded):
+    """A bot of python-telegram-bot that polls. fails: whether its handler fails after it has heard."""
+
+    def __init__(self, server: Telegram, communities: Communities = None, *, installed: bool = True) -> None:
+        super().__init__()
+        self.fails = False
+        self.app: Application[Any, Any, Any, Any, Any, Any] = application(server).build()
+        self.app.add_handler(TypeHandler(telegram.Update, self._hear))
+        self.app.add_error_handler(self._note_error)
+        self.errors: list[object] = []
+        self.allowed_updates = [*ALLOWED_UPDATES, "edited_message"]
+        if installed:
+            self.participation = add_participation(self.app, communities)
+
+    async def _hear(self, update: telegram.Update, _context: Any) -> None:
+        self.heard.append(update.update_id)
+        if self.fails:
+            raise ValueError("the bot's own mistake")
+
+    async def _note_error(self, _update: object, context: Any) -> None:
+        self.errors.append(context.error)
+
+    def run(self) -> None:
+        self.app.run_polling(stop_signals=None, allowed_updates=self.allowed_updates, timeout=5)
+
+    def stop(self) -> None:
+        eventually(lambda: self.app.running or not self._thread.is_alive())
+
+        async def stop() -> None:
+            self.app.stop_running()
+
+        loop = self._loop()
+        asyncio.run_coroutine_threadsafe(stop(), loop)
+
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        fetcher: asyncio.Task[None] = self.app._Application__update_fetcher_task  # type: ignore[attr-defined]
+        return fetcher.get_loop()
+
+
+BOTS = {"aiogram": AiogramBot, "telegram": TelegramBot}
