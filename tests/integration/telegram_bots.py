@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import aiogram
 import telegram
@@ -21,18 +21,8 @@ from tests.worker import eventually
 Communities = Mapping[int, str] | None
 
 
-class Bot(Protocol):
-    """A bot that runs as long as the block. heard: what its own handlers got, in their order."""
-
-    heard: list[int]
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *error: object) -> None: ...
-
-
 class _Threaded:
-    """Runs a bot's program in a thread."""
+    """Runs a bot's program in a thread for as long as the block lasts. heard: what its own handlers got."""
 
     def __init__(self) -> None:
         self.heard: list[int] = []
@@ -63,8 +53,8 @@ class _Threaded:
         raise NotImplementedError
 
 
-def server(telegram: Telegram) -> AiohttpSession:
-    return AiohttpSession(api=TelegramAPIServer.from_base(telegram.url))
+def session(server: Telegram) -> AiohttpSession:
+    return AiohttpSession(api=TelegramAPIServer.from_base(server.url))
 
 
 class AiogramBot(_Threaded):
@@ -92,7 +82,7 @@ class AiogramBot(_Threaded):
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        async with aiogram.Bot(TOKEN, session=server(self._server)) as bot:
+        async with aiogram.Bot(TOKEN, session=session(self._server)) as bot:
             await self.dispatcher.start_polling(bot, handle_signals=False)
 
     def stop(self) -> None:
@@ -115,7 +105,7 @@ class TelegramBot(_Threaded):
         self.app.add_handler(TypeHandler(telegram.Update, self._hear))
         self.app.add_error_handler(self._note_error)
         self.errors: list[object] = []
-        self.allowed_updates = [*ALLOWED_UPDATES, "edited_message"]
+        self.allowed_updates: list[str] | None = [*ALLOWED_UPDATES, "edited_message"]
         if installed:
             self.participation = add_participation(self.app, communities)
 

@@ -60,6 +60,12 @@ def spool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, valkey: Valkey) -> Pa
 
 
 @pytest.fixture
+def queue(valkey: Valkey) -> Iterator[Redis]:
+    with Redis.from_url(valkey.url) as client:
+        yield client
+
+
+@pytest.fixture
 def server() -> Iterator[Telegram]:
     with Telegram() as server:
         server.administrator_in = {HARBOUR["id"], BOATS_AFTER["id"]}
@@ -81,9 +87,9 @@ def rows(engine: Engine) -> list[Row]:
         return [tuple(row) for row in connection.execute(query)]
 
 
-def stored(engine: Engine, expected: list[Row]) -> None:
-    """Wait until so many rows are there as are expected, which must be these."""
-    eventually(lambda: len(rows(engine)) >= len(expected))
+def stored(engine: Engine, redis: Redis, expected: list[Row]) -> None:
+    """Wait until nothing is on its way any more; what is stored then must be these rows."""
+    eventually(lambda: len(rows(engine)) >= len(expected) and not [*redis.scan_iter("participation.*")])
     assert rows(engine) == expected
 
 
@@ -174,7 +180,7 @@ HOUR: list[Row] = [
 
 
 @libraries
-def test_hour__is_stored_exactly(make: MakeBot, server: Telegram, table: Engine) -> None:
+def test_hour__is_stored_exactly(make: MakeBot, server: Telegram, table: Engine, queue: Redis) -> None:
     """Everything that counts is a row, once, with its own time; the bot is started again in the middle, and is told
     much of it twice."""
     communities = {BOATS["id"]: "boats"}
@@ -187,5 +193,5 @@ def test_hour__is_stored_exactly(make: MakeBot, server: Telegram, table: Engine)
         eventually(lambda: len(bot.heard) >= len(second_half()))
         server.deliver_again()
         server.wait_until_polled()
-    stored(table, HOUR)
+    stored(table, queue, HOUR)
     assert len(bot.heard) == len(first_half()) + 2 * len(second_half())

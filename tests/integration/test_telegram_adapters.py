@@ -1,0 +1,538 @@
+"""The adapters inside of somebody's bot, as far as Redis: they see every update first, and the bot does not notice."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
+from itertools import pairwise, permutations
+from pathlib import Path
+from typing import Any
+
+import aiogram
+import pytest
+import telegram
+from aiogram.dispatcher.event.bases import UNHANDLED
+from aiogram.methods import SendMessage
+from redis import Redis
+from telegram.ext import (
+    Application,
+    ApplicationHandlerStop,
+    CallbackContext,
+    ContextTypes,
+    Defaults,
+    MessageHandler,
+    PicklePersistence,
+    TypeHandler,
+    filters,
+)
+
+from participation import keys, message
+from participation.bots.aiogram import Participation
+from participation.bots.telegram import ALLOWED_UPDATES, add_participation
+from participation.local.valkey import Valkey
+from tests.integration.telegram_bots import BOTS, AiogramBot, TelegramBot, application, session
+from tests.standins import telegram_updates as tg
+from tests.standins.telegram import TOKEN, Refused, Telegram
+from tests.standins.telegram_updates import ADA, BEN, BOATS, BOATS_AFTER, HARBOUR, NOON, OURSELVES, Json
+from tests.worker import eventually
+
+MakeBot = type[AiogramBot] | type[TelegramBot]
+AnyApplication = Application[Any, Any, Any, Any, Any, Any]
+
+libraries = pytest.mark.parametrize("make", BOTS.values(), ids=BOTS)
+
+UPDATES = [
+    tg.message(HARBOUR, ADA, 1),
+    tg.message(HARBOUR, BEN, 2),
+    tg.reaction(HARBOUR, BEN, 1, [], [tg.thumb()]),
+    tg.membership(HARBOUR, BEN, "member", "left"),
+]
+OBJECTS = ["1", "2", "1", None]
+"""What the events of `UPDATES` are about."""
+
+
+@pytest.fixture
+def redis(valkey: Valkey, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Redis]:
+    """A database of the server in which no worker looks."""
+    url = valkey.url.rsplit("/", 1)[0] + "/5"
+    monkeypatch.setenv("REDIS_URL", url)
+    monkeypatch.setenv("PARTICIPATION_SPOOL_DIR", str(tmp_path / "spool"))
+    with Redis.from_url(url) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture
+def server() -> Iterator[Telegram]:
+    with Telegram() as server:
+        server.administrator_in = {HARBOUR["id"], BOATS["id"], BOATS_AFTER["id"]}
+        yield server
+
+
+def sent(redis: Redis) -> list[dict[str, Any]]:
+    """Return the events in the queue, the first one first."""
+    raws: Any = redis.lrange(keys.EVENTS, 0, -1)
+    return [dict(message.decode(raw).event) for raw in reversed(raws)]  # type: ignore[call-overload]
+
+
+def objects(redis: Redis) -> list[object]:
+    return [event.get("object_id") for event in sent(redis)]
+
+
+def notices(redis: Redis) -> list[tuple[str, bool]]:
+    """Return the notices of presence in the queue: of which community, and whether the bot is there."""
+    raws: Any = redis.lrange(keys.NIGHTLY, 0, -1)
+    told = [json.loads(base64.b64decode(json.loads(raw)["body"]))[0][0] for raw in reversed(raws)]
+    return [(each["community_id"], each["is_present"]) for each in told]
+
+
+def run_with(make: MakeBot, server: Telegram, *updates: Json) -> AiogramBot | TelegramBot:
+    """Run a bot until it has got these updates, and end it."""
+    with make(server) as bot:
+        server.wait_until_polled()
+        server.happens(*updates)
+        eventually(lambda: len(bot.heard) >= len(updates))
+    return bot
+
+
+# ---- the bot goes on as if we were not there ----
+
+
+@libraries
+def test_bot__gets_every_update_in_order_as_without_us(make: MakeBot, server: Telegram, redis: Redis) -> None:
+    """Its own handlers are called for each update, also for those that we record, and those that are none of ours."""
+    updates = [*UPDATES, tg.message(tg.private(ADA), ADA, 5), tg.edited(UPDATES[0], NOON, "x")]
+    heard: list[list[int]] = []
+    for is_installed in (False, True):
+        with make(server, installed=is_installed) as bot:
+            server.wait_until_polled()
+            server.happens(*updates)
+            eventually(lambda bot=bot: len(bot.heard) >= len(updates))  # type: ignore[misc]
+        first = bot.heard[0]
+        heard.append([number - first for number in bot.heard])
+    assert heard == [[*range(len(updates))]] * 2
+    assert objects(redis) == OBJECTS
+
+
+@libraries
+def test_bot__that_fails_fails_as_without_us(
+    make: MakeBot, server: Telegram, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An exception of the bot's own handler reaches its library's way of handling it, and the next update comes."""
+    with make(server) as bot:
+        bot.fails = True
+        server.wait_until_polled()
+        server.happens(*UPDATES)
+        eventually(lambda: len(bot.heard) >= len(UPDATES))
+    assert objects(redis) == OBJECTS
+    if isinstance(bot, TelegramBot):
+        assert [str(error) for error in bot.errors] == ["the bot's own mistake"] * len(UPDATES)
+    else:
+        assert caplog.text.count("ValueError: the bot's own mistake") >= len(UPDATES)
+
+
+@libraries
+def test_adapter__that_fails_is_not_noticed(
+    make: MakeBot, server: Telegram, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An update that makes no valid event (its time is years ahead) is logged, and handled by the bot all the same."""
+    wrong = tg.message(HARBOUR, ADA, 9, NOON + timedelta(days=20_000))
+    bot = run_with(make, server, wrong, *UPDATES)
+    assert len(bot.heard) == 1 + len(UPDATES)
+    assert objects(redis) == OBJECTS
+    assert "event_lost platform=telegram" in caplog.text
+    assert getattr(bot, "errors", []) == []
+
+
+@libraries
+def test_adapter__without_a_folder_to_write_to_is_not_noticed(
+    make: MakeBot, server: Telegram, redis: Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where nothing can be remembered, everything is recorded all the same, and it is said what that costs."""
+    (tmp_path / "spool").write_text("a file, where the folder should be")
+    run_with(make, server, *UPDATES, *tg.migrated(BOATS, BOATS_AFTER), tg.message(BOATS_AFTER, ADA, 2))
+    assert objects(redis) == [*OBJECTS, "2"]
+    assert sent(redis)[-1]["community_id"] == "telegram:-4001"
+    assert "what groups have got a new id is forgotten" in caplog.text
+
+
+# ---- aiogram ----
+
+
+def fed(dispatcher: aiogram.Dispatcher, server: Telegram, *updates: Json, webhook: bool = False) -> list[Any]:
+    """Feed the dispatcher the updates, end it, and return what it returned."""
+
+    async def feed() -> list[Any]:
+        async with aiogram.Bot(TOKEN, session=session(server)) as bot:
+            read = [aiogram.types.Update.model_validate({"update_id": 1, **update}) for update in updates]
+            give: Any = dispatcher.feed_webhook_update if webhook else dispatcher.feed_update
+            try:
+                return [await give(bot, update) for update in read]
+            finally:
+                await dispatcher.emit_shutdown()
+
+    return asyncio.run(feed())
+
+
+def installed(communities: Any = None) -> aiogram.Dispatcher:
+    dispatcher = aiogram.Dispatcher()
+    Participation(communities).setup(dispatcher)
+    return dispatcher
+
+
+def test_aiogram__asks_for_what_is_needed_and_for_what_the_bot_handles(redis: Redis) -> None:
+    """aiogram asks for what handlers are registered for; ours are registered for just that."""
+    dispatcher = aiogram.Dispatcher()
+    dispatcher.callback_query.register(lambda _: None)
+    Participation().setup(dispatcher)
+    assert set(dispatcher.resolve_used_update_types()) == {*ALLOWED_UPDATES, "callback_query"}
+
+
+def test_aiogram__sees_what_the_bots_own_middleware_drops(server: Telegram, redis: Redis) -> None:
+    """A flood guard that was there before us keeps updates from the bot, which have happened all the same."""
+    dispatcher = aiogram.Dispatcher()
+
+    async def drop(_handler: Any, _update: Any, _data: Any) -> None:
+        return None
+
+    dispatcher.update.outer_middleware(drop)
+    Participation().setup(dispatcher)
+    fed(dispatcher, server, *UPDATES)
+    assert objects(redis) == OBJECTS
+
+
+@pytest.mark.parametrize("handled", [True, False])
+def test_aiogram__middlewares_run_as_often_as_without_us(handled: bool, server: Telegram, redis: Redis) -> None:
+    """Those around handlers run once for an update that the bot handles, and never for one that it does not."""
+    ran: list[str] = []
+
+    def middleware(name: str) -> Callable[[Any, Any, Any], Awaitable[Any]]:
+        async def run(handler: Any, event: Any, data: Any) -> Any:
+            ran.append(name)
+            return await handler(event, data)
+
+        return run
+
+    async def handle(_message: Any) -> str:
+        return "answer"
+
+    dispatcher = aiogram.Dispatcher()
+    dispatcher.message.outer_middleware(middleware("outer"))
+    dispatcher.message.middleware(middleware("inner"))
+    Participation().setup(dispatcher)
+    if handled:
+        later = aiogram.Router()
+        later.message.register(handle)
+        dispatcher.include_router(later)
+    results: list[Any] = fed(dispatcher, server, UPDATES[0])
+    assert ran == (["outer", "inner"] if handled else ["outer"])
+    expected: list[Any] = ["answer" if handled else UNHANDLED]
+    assert results == expected
+    assert objects(redis) == ["1"]
+
+
+def test_aiogram__webhook_gets_the_handlers_answer(server: Telegram, redis: Redis) -> None:
+    """What a handler returns to be sent as the answer to a webhook goes through."""
+    dispatcher = aiogram.Dispatcher()
+    answer = SendMessage(chat_id=1, text="hello")
+
+    async def handle(_message: Any) -> SendMessage:
+        return answer
+
+    dispatcher.message.register(handle)
+    Participation().setup(dispatcher)
+    assert fed(dispatcher, server, *UPDATES[:2], webhook=True) == [answer, answer]
+    assert objects(redis) == ["1", "2"]
+
+
+def test_aiogram__handlers_exception_goes_through(server: Telegram, redis: Redis) -> None:
+    """Whoever feeds updates gets what the handler raised."""
+    dispatcher = aiogram.Dispatcher()
+
+    async def fail(_message: Any) -> None:
+        raise ValueError("the bot's own mistake")
+
+    dispatcher.message.register(fail)
+    Participation().setup(dispatcher)
+    with pytest.raises(ValueError, match="own mistake"):
+        fed(dispatcher, server, UPDATES[0])
+    assert objects(redis) == ["1"]
+
+
+def test_aiogram__flushes_though_the_bots_own_shutdown_fails(server: Telegram, redis: Redis) -> None:
+    """What a handler of the shutdown raises ends it; we were before it."""
+    dispatcher = aiogram.Dispatcher()
+
+    async def fail() -> None:
+        assert objects(redis) == OBJECTS
+        raise ValueError("cannot say good-bye")
+
+    dispatcher.shutdown.register(fail)
+    Participation().setup(dispatcher)
+    with pytest.raises(ValueError, match="good-bye"):
+        fed(dispatcher, server, *UPDATES)
+    assert objects(redis) == OBJECTS
+
+
+def test_aiogram__bots_of_one_dispatcher_are_one_witness(server: Telegram, redis: Redis) -> None:
+    """Two bots in one group see the same; that one of them is removed leaves the other one there."""
+    dispatcher = aiogram.Dispatcher()
+    Participation().setup(dispatcher)
+    other = {**OURSELVES, "id": 999}
+    gone = tg.membership(HARBOUR, OURSELVES, "member", "left")
+    other_gone = json.loads(json.dumps(gone).replace(str(OURSELVES["id"]), "999"))
+
+    async def feed() -> None:
+        async with (
+            aiogram.Bot("123456:x", session=session(server)) as one,
+            aiogram.Bot("999:x", session=session(server)) as two,
+        ):
+            for bot, update in ((one, UPDATES[0]), (two, UPDATES[0]), (one, gone), (two, other_gone)):
+                await dispatcher.feed_raw_update(bot, {"update_id": 1, **update})
+            await dispatcher.emit_shutdown()
+
+    asyncio.run(feed())
+    assert other_gone["my_chat_member"]["new_chat_member"]["user"] == other
+    first, second = sent(redis)
+    assert first == second
+    assert notices(redis) == [("telegram:-1001000000001", False)]
+
+
+# ---- python-telegram-bot ----
+
+
+def processed(app: AnyApplication, *updates: Json) -> None:
+    """Have the application process the updates without running it."""
+
+    async def process() -> None:
+        async with app:
+            for number, update in enumerate(updates):
+                await app.process_update(telegram.Update.de_json({"update_id": number, **update}, app.bot))
+
+    asyncio.run(process())
+
+
+def closed(app: AnyApplication) -> None:
+    """Call the hooks that `run_polling` calls at its end."""
+    for hook in (app.post_stop, app.post_shutdown):
+        assert hook is not None
+        asyncio.run(hook(app))
+
+
+def test_telegram__sees_what_the_bot_stops(server: Telegram, redis: Redis) -> None:
+    """A handler that ends the processing of an update does so after us, however low its group."""
+    heard = []
+
+    async def stop(update: telegram.Update, _context: Any) -> None:
+        heard.append(update.update_id)
+        raise ApplicationHandlerStop
+
+    app: AnyApplication = application(server).build()
+    app.add_handler(TypeHandler(telegram.Update, stop), group=-100)
+    add_participation(app)
+    processed(app, *UPDATES)
+    closed(app)
+    assert heard == [0, 1, 2, 3]
+    assert objects(redis) == OBJECTS
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_telegram__defaults_and_concurrency_change_nothing(parallel: bool, server: Telegram, redis: Redis) -> None:
+    """With handlers that do not block and updates that are processed at once, we see each in its order."""
+    builder = application(server).defaults(Defaults(block=False)).concurrent_updates(parallel)
+    app = builder.build()
+    add_participation(app)
+
+    async def run() -> None:
+        async with app:
+            await app.start()
+            for number, update in enumerate(UPDATES):
+                await app.update_queue.put(telegram.Update.de_json({"update_id": number, **update}, app.bot))
+            await app.update_queue.join()
+            await app.stop()
+
+    asyncio.run(run())
+    closed(app)
+    assert objects(redis) == OBJECTS
+
+
+def test_telegram__leaves_the_bots_saved_data_alone(server: Telegram, redis: Redis, tmp_path: Path) -> None:
+    """A bot that saves something of the chats and people that it serves saves nothing of all the others."""
+
+    async def handle(_update: telegram.Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+        assert context.user_data is not None
+        context.user_data["seen"] = True
+
+    persistence = PicklePersistence(tmp_path / "saved")
+    app = application(server).persistence(persistence).build()
+    app.add_handler(MessageHandler(filters.User(BEN["id"]), handle))
+    add_participation(app)
+    processed(app, *UPDATES)
+    closed(app)
+    assert {*persistence.user_data} == {BEN["id"]}
+    assert {*persistence.chat_data} == {HARBOUR["id"]}
+    assert objects(redis) == OBJECTS
+
+
+class _Costly(CallbackContext[Any, Any, Any, Any]):
+    """A context of the bot's own, which must not be made for updates that the bot does not handle."""
+
+    made = 0
+
+    @classmethod
+    def from_update(cls, update: object, application: Any) -> "_Costly":
+        cls.made += 1
+        return super().from_update(update, application)
+
+
+def test_telegram__makes_no_context_of_its_own(server: Telegram, redis: Redis) -> None:
+    """An update that no handler of the bot wants costs the bot nothing."""
+    app: AnyApplication = application(server).context_types(ContextTypes(context=_Costly)).build()
+    add_participation(app)
+    processed(app, *UPDATES)
+    closed(app)
+    assert _Costly.made == 0
+    assert objects(redis) == OBJECTS
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_telegram__hooks_of_the_bot_are_called_and_the_rest_is_flushed(
+    fails: bool, server: Telegram, redis: Redis
+) -> None:
+    """Hooks that its builder or the bot itself has set run before ours, and ours also if they fail."""
+    called = []
+
+    async def post_stop(app: AnyApplication) -> None:
+        called.append(("stop", app))
+        if fails:
+            raise ValueError("cannot say good-bye")
+
+    async def post_shutdown(app: AnyApplication) -> None:
+        called.append(("shutdown", app))
+
+    app = application(server).post_stop(post_stop).build()
+    app.post_shutdown = post_shutdown
+    add_participation(app)
+    processed(app, *UPDATES)
+    if fails:
+        with pytest.raises(ValueError, match="good-bye"):
+            closed(app)
+    else:
+        closed(app)
+    assert called == [("stop", app), ("shutdown", app)][: 1 if fails else 2]
+    assert objects(redis) == OBJECTS
+
+
+def test_telegram__is_closed_by_hand_where_nobody_runs_the_application(server: Telegram, redis: Redis) -> None:
+    """Programs that start and stop the application themselves close what `add_participation` returns."""
+    app = application(server).build()
+    participation = add_participation(app)
+
+    async def run() -> None:
+        async with app:
+            await app.process_update(telegram.Update.de_json({"update_id": 1, **UPDATES[0]}, app.bot))
+            await participation.close()
+
+    asyncio.run(run())
+    assert objects(redis) == ["1"]
+
+
+# ---- what is not told ----
+
+
+def test_telegram__forgotten_allowed_updates_are_noticed(
+    server: Telegram, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """python-telegram-bot asks for what it is told to ask for: at the first update it is said what is left out."""
+    bot = TelegramBot(server)
+    bot.allowed_updates = None
+    with bot:
+        server.wait_until_polled()
+        server.happens(*UPDATES)
+        eventually(lambda: "telegram_incomplete" in caplog.text)
+    assert "kind message_reaction, chat_member are not asked for" in caplog.text
+    assert "these will not be seen: reactions, members who join and leave; give allowed_updates to" in caplog.text
+    assert objects(redis) == ["1", "2"]
+
+
+@libraries
+def test_check__says_nothing_when_nothing_is_missing(
+    make: MakeBot, server: Telegram, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bot that is set up as the documentation says starts without a word."""
+    with make(server) as bot:
+        server.wait_until_polled()
+        server.happens(*UPDATES)
+        eventually(lambda: len(bot.heard) >= 4 and len(server.called("getMe")) >= 2)
+    assert "telegram_" not in caplog.text.replace("telegram_bots", "")
+    assert len(server.called("getWebhookInfo")) == 1
+
+
+@libraries
+def test_check__that_fails_is_not_noticed(
+    make: MakeBot, server: Telegram, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When Telegram does not answer the check, that is logged without the token, and all goes on."""
+    server.refuse["getWebhookInfo"] = Refused(500, "Internal Server Error")
+    with make(server) as bot:
+        server.wait_until_polled()
+        server.happens(*UPDATES)
+        eventually(lambda: len(bot.heard) >= 4 and "telegram_not_checked bot=123456" in caplog.text)
+    assert objects(redis) == OBJECTS
+    assert TOKEN not in caplog.text
+
+
+@libraries
+def test_bot__that_is_no_administrator_is_told_so(
+    make: MakeBot, server: Telegram, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the bot is added without rights, it is said at once what will not be seen."""
+    run_with(make, server, tg.membership(HARBOUR, OURSELVES, "left", "member"))
+    assert "chat=-1001000000001: the bot is not administrator there, so reactions, joins and leaves" in caplog.text
+
+
+# ---- presence and migration ----
+
+
+@libraries
+def test_presence__is_noted_when_the_bot_comes_and_goes(make: MakeBot, server: Telegram, redis: Redis) -> None:
+    """Removed and back again; that it gets or loses rights meanwhile is no removal."""
+    steps = ["left", "member", "administrator", "restricted+", "kicked", "member"]
+    changes = [tg.membership(HARBOUR, OURSELVES, *step) for step in pairwise(steps)]
+    run_with(make, server, *changes)
+    known = [is_present for community, is_present in notices(redis) if community == "telegram:-1001000000001"]
+    assert known[-2:] == [False, True]
+    assert known.count(False) == 1
+    assert sent(redis) == []
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+def test_migration__is_no_removal_in_whatever_order_it_is_told(
+    order: tuple[int, ...], server: Telegram, redis: Redis
+) -> None:
+    """The old chat ends, and the bot with it; the community goes on, and so it is last noted as present."""
+    told = [*tg.migrated(BOATS, BOATS_AFTER), tg.membership(BOATS, OURSELVES, "member", "left")]
+    fed(installed(), server, tg.message(BOATS, ADA, 3), *(told[number] for number in order))
+    assert notices(redis)[-1] == ("telegram:-4001", True)
+    fed(installed(), server, tg.message(BOATS_AFTER, ADA, 2))
+    assert [event["community_id"] for event in sent(redis)] == ["telegram:-4001"] * 2
+    assert [event["channel_id"] for event in sent(redis)] == ["-4001", "-1001000004001"]
+
+
+def test_removal__from_one_of_several_chats_is_not_the_end_of_the_community(server: Telegram, redis: Redis) -> None:
+    """A community of several groups ends with the last of them, also when the bot was started again in between."""
+    communities = {HARBOUR["id"]: "all", BOATS["id"]: "all"}
+    fed(installed(communities), server, tg.message(HARBOUR, ADA, 1), tg.message(BOATS, ADA, 1))
+    fed(installed(communities), server, tg.membership(BOATS, OURSELVES, "member", "kicked"))
+    assert notices(redis) == []
+    fed(installed(communities), server, tg.membership(HARBOUR, OURSELVES, "member", "kicked"))
+    assert notices(redis) == [("all", False)]
+
+
+def test_migration__into_a_chat_that_is_named_follows_the_name(server: Telegram, redis: Redis) -> None:
+    """What the developer says of the new chat goes before what was of the old one."""
+    communities = {BOATS["id"]: "old", BOATS_AFTER["id"]: "new"}
+    updates = [tg.message(BOATS, ADA, 1), *tg.migrated(BOATS, BOATS_AFTER), tg.message(BOATS_AFTER, ADA, 2)]
+    fed(installed(communities), server, *updates)
+    assert [event["community_id"] for event in sent(redis)] == ["old", "new"]
