@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from participation.errors import ConfigError
@@ -41,6 +41,14 @@ def _port(value: str | None) -> str | None:
     except ValueError:
         raise ValueError("must have a number as its port") from None
     return value
+
+
+def _web(value: str) -> str:
+    """Refuse what is no address of a web server."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or {*value} & {*"{}?#"}:
+        raise ValueError("must be as http://host:port, or https://")
+    return value.rstrip("/")
 
 
 class Settings(BaseSettings):
@@ -97,6 +105,11 @@ class Settings(BaseSettings):
         description="whom members may ask about their data, as a mail address or a URL; the bots' /privacy names it",
     )
     batch_retention_days: int = Field(7, ge=1, description="how long the row of a stored batch is kept")
+
+    telegram_token: SecretStr | None = Field(None, description="token of the bot that `bot telegram` runs")
+    telegram_api_url: Annotated[str, AfterValidator(_port), AfterValidator(_web)] = Field(
+        "https://api.telegram.org", description="server of the Bot API, as `http://host:port`"
+    )
 
     def database(self) -> str:
         """Return the URL of PostgreSQL; raise `ConfigError` when it is not set."""

@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from participation.cli import dead_letters, highlights, imports, registry, running
+from participation.cli import bot, dead_letters, highlights, imports, registry, running
 from participation.errors import ParticipationError
 
 WRONG = 2
@@ -32,6 +32,7 @@ def root(
 
 
 running.register(app)
+app.add_typer(bot.app, name="bot", help="Run a bot that records, and check what it may see.")
 app.add_typer(imports.app, name="import", help="Bring in history from files.")
 app.add_typer(highlights.app, name="highlights", help="Compute and show local days.")
 app.add_typer(

@@ -5,7 +5,7 @@ import traceback
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from participation import settings
 from participation.errors import ConfigError
@@ -29,6 +29,8 @@ DEFAULTS = {
     "deletion_grace_days": 30,
     "privacy_contact": None,
     "batch_retention_days": 7,
+    "telegram_token": None,
+    "telegram_api_url": "https://api.telegram.org",
 }
 
 
@@ -79,10 +81,14 @@ def test_load__reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "deletion_grace_days": 9,
         "privacy_contact": "privacy@example.org",
         "batch_retention_days": 8,
+        "telegram_token": "1:s3cret",
+        "telegram_api_url": "http://h:8081",
     }
     for name, value in values.items():
-        monkeypatch.setenv(name.upper() if name.endswith("_url") else f"PARTICIPATION_{name.upper()}", str(value))
-    assert load().model_dump() == values
+        monkeypatch.setenv(
+            name.upper() if name in ("database_url", "redis_url") else f"PARTICIPATION_{name.upper()}", str(value)
+        )
+    assert load().model_dump() == {**values, "telegram_token": SecretStr("1:s3cret")}
 
 
 def test_load__goes_from_the_environment_over_env_to_a_running_up(
@@ -208,6 +214,7 @@ def test_wrong_url__is_named_and_never_shown(
         ("DELETION_GRACE_DAYS", ["-1", "3651", "x", ""]),
         ("PRIVACY_CONTACT", ["x" * 201]),
         ("BATCH_RETENTION_DAYS", ["0", "-1", "x"]),
+        ("TELEGRAM_API_URL", ["", "api.telegram.org", "ftp://h", "http://", "http://h:x", "https://h/bot{token}"]),
     ],
 )
 def test_wrong_value__is_named(monkeypatch: pytest.MonkeyPatch, name: str, wrong: list[str]) -> None:
@@ -249,6 +256,13 @@ def test_unreadable_env__is_named() -> None:
     text = refusal()
     assert text.startswith(".env: cannot be read (")
     assert text.endswith("; it must be a text in UTF-8")
+
+
+def test_token__is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever writes the settings down writes no token."""
+    monkeypatch.setenv("PARTICIPATION_TELEGRAM_TOKEN", "1:s3cret")
+    configured = load()
+    assert "s3cret" not in f"{configured} {configured!r} {configured.model_dump()} {configured.model_dump_json()}"
 
 
 def test_settings__cannot_be_changed() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from participation.settings import Settings
@@ -39,11 +40,18 @@ def test_docs__default_is_the_real_one(name: str) -> None:
 @pytest.mark.parametrize("name", VARIABLES)
 def test_docs__variable_sets_the_field(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting is read from the variable that the table names."""
-    value = {"DATABASE_URL": "postgresql://docs/test", "REDIS_URL": "redis://docs/1"}.get(name, "7")
+    urls = {
+        "DATABASE_URL": "postgresql://docs/test",
+        "REDIS_URL": "redis://docs/1",
+        "PARTICIPATION_TELEGRAM_API_URL": "https://docs",
+    }
+    value = urls.get(name, "7")
     monkeypatch.setenv(name, value)
     read = Settings(_env_file=None)
     (field,) = (field for field in FIELDS if variable(field, FIELDS[field]) == name)
-    assert str(getattr(read, field)).removesuffix(".0") == value
+    found = getattr(read, field)
+    found = found.get_secret_value() if isinstance(found, SecretStr) else found
+    assert str(found).removesuffix(".0") == value
 
 
 def test_docs__name_no_unknown_variable() -> None:

@@ -19,19 +19,10 @@ NOT_BY_DEFAULT: Final = ("chat_member", "message_reaction")
 """What Telegram leaves out unless it is asked for by name."""
 
 
-async def examine(bot: Any, chat_ids: Iterable[int]) -> list[str]:
-    """Return what is missing: what is wrong, what will therefore not be seen, and what to do.
-
-    chat_ids: groups in which the bot is. Raises the library's errors when Telegram does not answer or refuses.
-    """
-    webhook = await bot.get_webhook_info()
-    found = [*_updates(webhook.allowed_updates), *_rights(await bot.get_me())]
-    return [*found, *[text async for text in _chats(bot, sorted(chat_ids)[:CHATS])]]
-
-
-def _updates(allowed: Iterable[str] | None) -> list[str]:
+def updates(webhook: Any) -> list[str]:
+    """Say which kinds of updates are not asked for, by what getWebhookInfo tells, of polling as well."""
     # Telegram names no kinds at all when they are the default ones.
-    asked = list(allowed or [kind for kind in ALLOWED_UPDATES if kind not in NOT_BY_DEFAULT])
+    asked = list(webhook.allowed_updates or [kind for kind in ALLOWED_UPDATES if kind not in NOT_BY_DEFAULT])
     missing = [kind for kind in ALLOWED_UPDATES if kind not in asked]
     if not missing:
         return []
@@ -42,7 +33,8 @@ def _updates(allowed: Iterable[str] | None) -> list[str]:
     ]
 
 
-def _rights(me: Any) -> list[str]:
+def rights(me: Any) -> list[str]:
+    """Say what BotFather has not allowed the bot, by what getMe tells."""
     found = []
     if not me.can_join_groups:
         found.append(
@@ -56,11 +48,16 @@ def _rights(me: Any) -> list[str]:
     return found
 
 
-async def _chats(bot: Any, chat_ids: Iterable[int]) -> AsyncIterator[str]:
-    for chat_id in chat_ids:
-        member = await bot.get_chat_member(chat_id, bot.id)
+async def chats(bot: Any, chat_ids: Iterable[int]) -> AsyncIterator[str]:
+    """Say in which of these groups the bot is not administrator, or not at all."""
+    for chat_id in sorted(chat_ids)[:CHATS]:
+        try:
+            member = await bot.get_chat_member(chat_id, bot.id)
+        except Exception as error:
+            yield f"chat {chat_id}: nothing will be seen there, as it seems: Telegram says {type(error).__name__}"
+            continue
         if member.status not in ("creator", "administrator"):
             yield (
-                f"in chat {chat_id} the bot is not administrator, so reactions, joins and leaves there will not be "
-                "seen; make it administrator"
+                f"chat {chat_id}: the bot is not administrator there, so reactions, joins and leaves will not be seen; "
+                "make it administrator"
             )

@@ -10,9 +10,8 @@ from typing import Any
 
 from participation import settings
 from participation.bots.recorder import Recorder
-from participation.bots.telegram import mapping
+from participation.bots.telegram import check, mapping
 from participation.bots.telegram.chats import Chats
-from participation.bots.telegram.check import examine
 from participation.bots.telegram.mapping import Albums, Migration, Presence
 from participation.event import Event
 from participation.publish import Publisher
@@ -69,7 +68,7 @@ class Listener:
             if not presence.is_administrator:
                 logger.warning(
                     "telegram_incomplete chat=%d: the bot is not administrator there, so reactions, joins and leaves "
-                    "are not told; make it administrator",
+                    "will not be seen; make it administrator",
                     presence.chat_id,
                 )
             return
@@ -94,7 +93,7 @@ class Listener:
 
 async def _check(bot: Any) -> None:
     try:
-        for text in await examine(bot, ()):
+        for text in [*check.updates(await bot.get_webhook_info()), *check.rights(await bot.get_me())]:
             logger.warning("telegram_incomplete bot=%d: %s", bot.id, text)
     except Exception as error:
         logger.warning("telegram_not_checked bot=%d error=%s", bot.id, type(error).__name__)

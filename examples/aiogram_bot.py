@@ -1,0 +1,35 @@
+"""A bot of aiogram that greets, and records who takes part.
+
+pip install 'participation[aiogram]', set BOT_TOKEN and REDIS_URL, and: python aiogram_bot.py
+"""
+
+import asyncio
+import logging
+import os
+
+from aiogram import Bot, Dispatcher
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+from aiogram.filters import Command
+from aiogram.types import Message
+
+from participation.bots.aiogram import Participation
+
+dispatcher = Dispatcher()
+Participation().setup(dispatcher)
+
+
+@dispatcher.message(Command("hello"))
+async def hello(message: Message) -> None:
+    await message.answer("Ahoy!")
+
+
+async def main() -> None:
+    server = TelegramAPIServer.from_base(os.environ.get("BOT_API_URL", "https://api.telegram.org"))
+    async with Bot(os.environ["BOT_TOKEN"], session=AiohttpSession(api=server)) as bot:
+        await dispatcher.start_polling(bot)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    asyncio.run(main())

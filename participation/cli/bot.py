@@ -1,0 +1,33 @@
+"""`participation bot …`."""
+
+from typing import Annotated
+
+import typer
+
+from participation.errors import ConfigError
+
+app = typer.Typer()
+
+Check = Annotated[
+    bool, typer.Option("--check", help="Only check what the bot may see: exit code 0 if nothing is missing, else 2.")
+]
+
+
+@app.command("telegram", epilog="Example: PARTICIPATION_TELEGRAM_TOKEN=… participation bot telegram --check")
+def telegram(check: Check = False) -> None:
+    """Record what happens in the groups to which this Telegram bot is added, until Ctrl-C.
+
+    The token is in PARTICIPATION_TELEGRAM_TOKEN. At its start it says what it lacks, and what will not be seen.
+    """
+    try:
+        from participation.bots.aiogram.runner import run
+    except ModuleNotFoundError as error:
+        raise _missing("aiogram", error) from error
+    raise typer.Exit(run(typer.echo, only_check=check))
+
+
+def _missing(extra: str, error: ModuleNotFoundError) -> Exception:
+    """Return what to say when the library of an extra is not installed, the error itself if it is another module."""
+    if error.name is None or error.name.partition(".")[0] == "participation":
+        return error
+    return ConfigError(f"{error.name} is not installed: pip install 'participation[{extra}]'")

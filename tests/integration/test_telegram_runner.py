@@ -1,0 +1,230 @@
+"""`participation bot telegram` as an operator runs it, against the stand-in."""
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from redis import Redis
+
+from participation import keys, settings
+from participation.bots.aiogram import runner
+from participation.bots.aiogram.runner import run
+from participation.errors import ConfigError, ParticipationError
+from participation.local.process import kill
+from participation.local.valkey import Valkey
+from tests.commands import PARTICIPATION
+from tests.standins import telegram_updates as tg
+from tests.standins.telegram import TOKEN, Refused, Telegram
+from tests.standins.telegram_updates import ADA, BOATS, HARBOUR
+from tests.worker import SECONDS, eventually
+
+SECRET = TOKEN.partition(":")[2]
+
+
+@pytest.fixture
+def redis(valkey: Valkey, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Redis]:
+    """A database of the server in which no worker looks."""
+    url = valkey.url.rsplit("/", 1)[0] + "/6"
+    monkeypatch.setenv("REDIS_URL", url)
+    monkeypatch.setenv("PARTICIPATION_SPOOL_DIR", str(tmp_path / "spool"))
+    monkeypatch.setenv("PARTICIPATION_TELEGRAM_TOKEN", TOKEN)
+    with Redis.from_url(url) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Telegram]:
+    with Telegram() as server:
+        server.administrator_in = {HARBOUR["id"]}
+        monkeypatch.setenv("PARTICIPATION_TELEGRAM_API_URL", server.url)
+        yield server
+
+
+@contextmanager
+def running(server: Telegram) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the bot until the block ends."""
+    environment = {**os.environ, "PARTICIPATION_TELEGRAM_API_URL": server.url}
+    command = [*PARTICIPATION, "bot", "telegram"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            kill(process)
+
+
+def ended(process: subprocess.Popen[bytes]) -> str:
+    """Wait for the end, which must be a good one, and return all that it wrote."""
+    out, err = process.communicate(timeout=SECONDS)
+    written = (out + err).decode()
+    assert process.returncode == 0, written
+    assert SECRET not in written
+    return written
+
+
+def checked(code: int) -> list[str]:
+    """Run the check in this process and return its lines."""
+    said: list[str] = []
+    assert run(said.append, only_check=True) == code
+    return said
+
+
+def test_check__of_a_bot_that_lacks_nothing_is_0(redis: Redis, server: Telegram) -> None:
+    """It says which bot it is, and asks for no updates, which would disturb a bot that runs."""
+    assert checked(0) == ["telegram: @harbour_bot, id 123456", "nothing is missing, as far as 0 known group(s) tell"]
+    assert {call.method for call in server.calls} == {"getMe", "getWebhookInfo"}
+
+
+def test_check__says_what_is_missing_and_what_will_not_be_seen(redis: Redis, server: Telegram, tmp_path: Path) -> None:
+    """Privacy mode, groups that it cannot be added to, and, of the groups that it has seen, those without rights."""
+    server.me |= {"can_join_groups": False, "can_read_all_group_messages": False}
+    server.statuses = {BOATS["id"]: "member"}
+    (tmp_path / "spool").mkdir()
+    known = {"migrated": {}, "present": {"123456": [HARBOUR["id"], BOATS["id"], -77], "5": [-99]}}
+    (tmp_path / "spool" / "telegram-chats.json").write_bytes(orjson.dumps(known))
+    lines = checked(2)
+    assert lines[0] == "telegram: @harbour_bot, id 123456"
+    assert [line[:45] for line in lines[1:]] == [
+        "missing: the bot cannot be added to groups, s",
+        "missing: privacy mode is on, so where the bot",
+        "missing: chat -4001: the bot is not administr",
+        "missing: chat -77: nothing will be seen there",
+    ]
+
+
+def _wrong_token(server: Telegram, setenv: Callable[[str, str], None]) -> None:
+    setenv("PARTICIPATION_TELEGRAM_TOKEN", f"123457:{SECRET}")
+
+
+def _no_token(server: Telegram, setenv: Callable[[str, str], None]) -> None:
+    setenv("PARTICIPATION_TELEGRAM_TOKEN", "")
+
+
+def _half_a_token(server: Telegram, setenv: Callable[[str, str], None]) -> None:
+    setenv("PARTICIPATION_TELEGRAM_TOKEN", SECRET)
+
+
+def _webhook(server: Telegram, setenv: Callable[[str, str], None]) -> None:
+    server.webhook = {"url": f"https://bots.example.org/{TOKEN}"}
+
+
+def _away(server: Telegram, setenv: Callable[[str, str], None]) -> None:
+    setenv("PARTICIPATION_TELEGRAM_API_URL", "http://127.0.0.1:1")
+
+
+def _web_page(server: Telegram, setenv: Callable[[str, str], None]) -> None:
+    server.refuse["getMe"] = Refused(500, f"no such page: /bot{TOKEN}/getMe")
+
+
+def _no_such_host(server: Telegram, setenv: Callable[[str, str], None]) -> None:
+    setenv("PARTICIPATION_TELEGRAM_API_URL", f"http://{'a' * 70}..invalid")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error"),
+    [
+        (_wrong_token, "PARTICIPATION_TELEGRAM_TOKEN: Telegram does not know this token"),
+        (_half_a_token, "PARTICIPATION_TELEGRAM_TOKEN: Telegram does not know this token"),
+        (_no_token, "PARTICIPATION_TELEGRAM_TOKEN is not set: put the token that BotFather gave you"),
+        (_webhook, "a webhook is set at bots.example.org, so Telegram gives @harbour_bot's updates to that"),
+        (_away, "Telegram at http://127.0.0.1:1: HTTP Client says - ClientConnectorError"),
+        (_web_page, "Telegram server says - no such page: /bot123456:…/getMe"),
+        (_no_such_host, "Telegram at http://aaa"),
+    ],
+)
+def test_start__that_can_see_nothing_is_one_line_without_the_token(
+    spoil: Callable[[Telegram, Callable[[str, str], None]], None],
+    error: str,
+    redis: Redis,
+    server: Telegram,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A wrong token, a webhook or a server that is away ends it with code 2, and what it says names no secret."""
+    spoil(server, monkeypatch.setenv)
+    with pytest.raises(ParticipationError) as caught:
+        checked(2)
+    assert error in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+UPDATES = [
+    tg.message(HARBOUR, ADA, 1),
+    tg.reaction(HARBOUR, ADA, 1, [], [tg.thumb()]),
+    tg.membership(HARBOUR, tg.BEN, "left", "member"),
+]
+
+
+def test_run__records_until_sigterm(redis: Redis, server: Telegram) -> None:
+    """It asks for all that counts, and what came last is in Redis when it has ended; no line names the token.
+
+    It bears that another program polls for a while, as the old version does when a new one is started.
+    """
+    server.refuse["getUpdates"] = Refused(409, f"Conflict: terminated by other getUpdates request of {TOKEN}")
+    with running(server) as process:
+        eventually(lambda: bool(server.called("getUpdates")) or process.poll() is not None)
+        server.refuse.clear()
+        server.wait_until_polled()
+        assert set(server.allowed) == {"message", "message_reaction", "chat_member", "my_chat_member"}
+        server.happens(*UPDATES)
+        server.wait_until_polled()
+        process.terminate()
+        written = ended(process)
+    assert redis.llen(keys.EVENTS) == len(UPDATES)
+    assert written.startswith("telegram: @harbour_bot, id 123456\nnothing is missing")
+    assert "running; Ctrl-C stops it\nstopped\n" in written
+    assert "telegram_conflict bot=123456: another program asks for this bot's updates" in written
+    assert "of 123456:…" in written
+
+
+def test_run__records_until_ctrl_c(redis: Redis, server: Telegram, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C is an end like any other."""
+    monkeypatch.setattr(runner, "_log_without", lambda _: None)  # pytest has its own logging
+
+    def script() -> None:
+        server.wait_until_polled()
+        server.happens(*UPDATES)
+        server.wait_until_polled()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    script_thread = threading.Thread(target=script)
+    script_thread.start()
+    said: list[str] = []
+    assert run(said.append, only_check=False) == 0
+    script_thread.join()
+    assert redis.llen(keys.EVENTS) == len(UPDATES)
+    assert said[-2:] == ["running; Ctrl-C stops it", "stopped"]
+
+
+def test_run__without_redis_ends_before_it_takes_any_update(
+    redis: Redis, server: Telegram, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A setting that is missing is said at once, and Telegram keeps the updates."""
+    monkeypatch.delenv("REDIS_URL")
+    monkeypatch.setattr(settings, "DATA_DIR", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runner, "_log_without", lambda _: None)  # pytest has its own logging
+    with pytest.raises(ConfigError, match="REDIS_URL is not set"):
+        run(print, only_check=False)
+    assert server.called("getUpdates") == []
+
+
+def test_run__without_the_extra_says_how_to_install_it(tmp_path: Path) -> None:
+    """Where aiogram is not installed, one line says what to do."""
+    program = "import sys; sys.modules['aiogram'] = None; from participation.cli import main; main()"
+    done: Any = subprocess.run(
+        [PARTICIPATION[0], "-c", program, "bot", "telegram"],
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ,
+    )
+    assert done.returncode == 2
+    assert done.stderr.decode() == "error: aiogram is not installed: pip install 'participation[aiogram]'\n"
