@@ -58,6 +58,13 @@ def test_import__loads_nothing_heavy(tmp_path: Path) -> None:
     assert not {*loaded} & {*HEAVY}
 
 
+def test_import__adapters_for_telegram_load_neither_library(tmp_path: Path) -> None:
+    """Each adapter can be imported where only its own library is installed, and that is loaded when it is used."""
+    program = "import participation.bots.aiogram, participation.bots.telegram\n"
+    loaded = fresh(program, tmp_path)["modules"]
+    assert not {*loaded} & {*HEAVY, "aiogram", "telegram"}
+
+
 def test_import__reads_no_settings_and_touches_nothing(tmp_path: Path) -> None:
     """Import works in a folder that cannot be written, with settings that are wrong, and opens nothing."""
     (tmp_path / ".env").write_bytes(b"REDIS_URL=\xff\n")

@@ -83,7 +83,7 @@ class Chats:
             kept = _parse(self._path.read_bytes())
         except FileNotFoundError:
             return
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
             logger.warning("chats_unreadable path=%s error=%r: begun anew", self._path, error)
             return
         self._migrated = {**kept["migrated"], **self._migrated}

@@ -1,0 +1,118 @@
+"""What the Telegram adapter remembers of chats: over a restart, beside other processes, with any file and disk."""
+
+import stat
+import threading
+from pathlib import Path
+
+import orjson
+import pytest
+
+from participation.bots.telegram.chats import FILE, Chats
+
+OLD, NEW, OTHER, BOT = -4001, -1_001_000_004_001, -1_001_000_000_001, 123_456
+
+
+def settle() -> None:
+    """Wait for the threads that write."""
+    for thread in threading.enumerate():
+        if thread.name == "participation-chats":
+            thread.join(30)
+
+
+def test_chats__that_have_migrated_keep_their_place_over_a_restart(tmp_path: Path) -> None:
+    """The new id leads to the old one, also in the next process."""
+    chats = Chats(tmp_path / "spool", {})
+    chats.see(OLD, BOT)
+    chats.migrate(OLD, NEW, BOT)
+    settle()
+    for each in (chats, Chats(tmp_path / "spool", {})):
+        assert (each.place(NEW), each.place(OLD), each.place(OTHER)) == (OLD, OLD, OTHER)
+        assert each.of(BOT) == {NEW}
+        assert each.places() == {OLD}
+
+
+def test_chats__named_by_the_developer_are_what_they_are_named(tmp_path: Path) -> None:
+    """The name of the new id goes before that of the old one, and the name of the old one goes on without it."""
+    for communities, place in (({NEW: "new"}, NEW), ({OLD: "old"}, OLD), ({OLD: "old", NEW: "new"}, NEW), ({}, OLD)):
+        chats = Chats(tmp_path, communities)
+        chats.migrate(OLD, NEW, BOT)
+        settle()
+        assert chats.place(NEW) == place
+
+
+def test_file__is_for_this_account_only_and_whole(tmp_path: Path) -> None:
+    """Nobody else may read it, and nothing half written is left beside it."""
+    chats = Chats(tmp_path / "spool", {})
+    chats.see(OTHER, BOT)
+    chats.migrate(OLD, NEW, BOT)
+    settle()
+    (file,) = (tmp_path / "spool").iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert orjson.loads(file.read_bytes()) == {"migrated": {str(NEW): OLD}, "present": {str(BOT): [NEW, OTHER]}}
+
+
+def test_file__of_several_processes_loses_nothing(tmp_path: Path) -> None:
+    """Each writes what it knows, and what it finds."""
+    one, two = Chats(tmp_path, {}), Chats(tmp_path, {})
+    one.migrate(OLD, NEW, 1)
+    settle()
+    two.see(OTHER, 2)
+    settle()
+    chats = Chats(tmp_path, {})
+    assert (chats.place(NEW), chats.of(1), chats.of(2)) == (OLD, frozenset({NEW}), frozenset({OTHER}))
+
+
+def test_chat__seen_for_the_first_time_may_be_one_that_another_process_knows(tmp_path: Path) -> None:
+    """Several processes serve one bot's webhook; one of them is told of the new id, all get its messages."""
+    one, two = Chats(tmp_path, {}), Chats(tmp_path, {})
+    one.migrate(OLD, NEW, BOT)
+    settle()
+    two.see(NEW, BOT)
+    assert two.place(NEW) == OLD
+    settle()
+
+
+def test_chat__that_is_an_old_one_is_not_seen_again(tmp_path: Path) -> None:
+    """An update of the old chat that comes late does not bring it back."""
+    chats = Chats(tmp_path, {})
+    chats.migrate(OLD, NEW, BOT)
+    chats.see(OLD, BOT)
+    settle()
+    assert chats.of(BOT) == {NEW}
+
+
+def test_chat__that_the_bot_has_left_is_forgotten_until_it_is_seen_again(tmp_path: Path) -> None:
+    """Where the bot is, is what it has seen last."""
+    chats = Chats(tmp_path, {})
+    chats.see(OTHER, BOT)
+    chats.leave(OTHER, BOT)
+    settle()
+    assert Chats(tmp_path, {}).of(BOT) == frozenset()
+    chats.see(OTHER, BOT)
+    settle()
+    assert Chats(tmp_path, {}).of(BOT) == {OTHER}
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[]", b"null", b'{"migrated": {}}', b'{"migrated": 1, "present": {"x": 1}}']
+)
+def test_file__that_is_damaged_is_begun_anew(text: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is said, and what comes next is kept."""
+    (tmp_path / FILE).write_bytes(text)
+    chats = Chats(tmp_path, {})
+    assert "chats_unreadable" in caplog.text
+    chats.migrate(OLD, NEW, BOT)
+    settle()
+    assert Chats(tmp_path, {}).place(NEW) == OLD
+
+
+def test_file__that_cannot_be_written_costs_nothing_but_the_memory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As long as the process runs all is known; what will be lost is said."""
+    (tmp_path / "spool").write_bytes(b"a file, where the folder should be")
+    chats = Chats(tmp_path / "spool", {})
+    chats.migrate(OLD, NEW, BOT)
+    settle()
+    assert chats.place(NEW) == OLD
+    assert "chats_unwritable" in caplog.text
