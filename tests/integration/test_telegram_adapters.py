@@ -522,6 +522,17 @@ def test_migration__is_no_removal_in_whatever_order_it_is_told(
     assert [event["channel_id"] for event in sent(redis)] == ["-4001", "-1001000004001"]
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_migration__into_a_chat_of_another_name_ends_neither(
+    order: tuple[int, ...], server: Telegram, redis: Redis
+) -> None:
+    """The old community is not one from which the bot was removed, even if the developer begins a new one."""
+    told = [tg.migrated(BOATS, BOATS_AFTER)[0], tg.membership(BOATS, OURSELVES, "member", "left")]
+    communities = {BOATS["id"]: "old", BOATS_AFTER["id"]: "new"}
+    fed(installed(communities), server, tg.message(BOATS, ADA, 3), *(told[number] for number in order))
+    assert dict(notices(redis)) == {"old": True, "new": True}
+
+
 def test_removal__from_one_of_several_chats_is_not_the_end_of_the_community(server: Telegram, redis: Redis) -> None:
     """A community of several groups ends with the last of them, also when the bot was started again in between."""
     communities = {HARBOUR["id"]: "all", BOATS["id"]: "all"}

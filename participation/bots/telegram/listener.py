@@ -59,12 +59,13 @@ class Listener:
     def _migrate(self, migration: Migration, bot_id: int) -> None:
         self.chats.migrate(migration.old_id, migration.new_id, bot_id)
         # In case that it was already told that the bot is no longer in the old chat.
-        self._note_presence(migration.new_id, is_present=True, changed_at=migration.migrated_at)
+        for place in {self.chats.place(chat_id) for chat_id in (migration.old_id, migration.new_id)}:
+            self._recorder.note_presence(place, is_present=True, changed_at=migration.migrated_at)
 
     def _note(self, presence: Presence) -> None:
         if presence.is_present:
             self.chats.see(presence.chat_id, presence.bot_id)
-            self._note_presence(presence.chat_id, is_present=True, changed_at=presence.changed_at)
+            self._note_presence(presence)
             if not presence.is_administrator:
                 logger.warning(
                     "telegram_incomplete chat=%d: the bot is not administrator there, so reactions, joins and leaves "
@@ -74,15 +75,16 @@ class Listener:
             return
         self.chats.leave(presence.chat_id, presence.bot_id)
         if not self.chats.has_left(presence.chat_id) and not self._is_elsewhere(presence.chat_id):
-            self._note_presence(presence.chat_id, is_present=False, changed_at=presence.changed_at)
+            self._note_presence(presence)
 
     def _is_elsewhere(self, chat_id: int) -> bool:
         """Whether a bot is still in this chat, or in another one of the same community."""
         community = self.community(chat_id)
         return any(self._recorder.community(place) == community for place in self.chats.places())
 
-    def _note_presence(self, chat_id: int, **what: Any) -> None:
-        self._recorder.note_presence(self.chats.place(chat_id), **what)
+    def _note_presence(self, presence: Presence) -> None:
+        place = self.chats.place(presence.chat_id)
+        self._recorder.note_presence(place, is_present=presence.is_present, changed_at=presence.changed_at)
 
     def _check_once(self, bot: Any) -> tuple[()]:
         """Look, at the first update, when the server knows what is asked for, at what will not be told."""
