@@ -12,9 +12,14 @@ Check = Annotated[
     bool, typer.Option("--check", help="Only check what the bot may see: exit code 0 if nothing is missing, else 2.")
 ]
 
+MemberCommands = Annotated[
+    bool,
+    typer.Option("--member-commands", help="Answer members who ask for what is kept about them; needs DATABASE_URL."),
+]
+
 
 @app.command("telegram", epilog="Example: PARTICIPATION_TELEGRAM_TOKEN=… participation bot telegram --check")
-def telegram(check: Check = False) -> None:
+def telegram(check: Check = False, member_commands: MemberCommands = False) -> None:
     """Record what happens in the groups to which this Telegram bot is added, until Ctrl-C.
 
     The token is in PARTICIPATION_TELEGRAM_TOKEN. At its start it says what it lacks, and what will not be seen.
@@ -23,7 +28,7 @@ def telegram(check: Check = False) -> None:
         from participation.bots.aiogram.runner import run
     except ModuleNotFoundError as error:
         raise _missing("aiogram", error) from error
-    raise typer.Exit(run(typer.echo, only_check=check))
+    raise typer.Exit(run(typer.echo, only_check=check, member_commands=member_commands))
 
 
 def _missing(extra: str, error: ModuleNotFoundError) -> Exception:

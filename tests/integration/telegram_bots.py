@@ -60,7 +60,9 @@ def session(server: Telegram) -> AiohttpSession:
 class AiogramBot(_Threaded):
     """A bot of aiogram that polls. fails: whether its handler fails after it has heard."""
 
-    def __init__(self, server: Telegram, communities: Communities = None, *, installed: bool = True) -> None:
+    def __init__(
+        self, server: Telegram, communities: Communities = None, *, installed: bool = True, **options: Any
+    ) -> None:
         super().__init__()
         self._server = server
         self.dispatcher = aiogram.Dispatcher()
@@ -69,7 +71,7 @@ class AiogramBot(_Threaded):
             self.dispatcher.observers[kind].register(self._hear)
         self._loop: asyncio.AbstractEventLoop | None = None
         if installed:
-            self.participation = Participation(communities)
+            self.participation = Participation(communities, **options)
             self.participation.setup(self.dispatcher)
 
     async def _hear(self, _event: Any, event_update: aiogram.types.Update) -> None:
@@ -98,7 +100,9 @@ def application(server: Telegram) -> ApplicationBuilder[Any, Any, Any, Any, Any,
 class TelegramBot(_Threaded):
     """A bot of python-telegram-bot that polls. fails: whether its handler fails after it has heard."""
 
-    def __init__(self, server: Telegram, communities: Communities = None, *, installed: bool = True) -> None:
+    def __init__(
+        self, server: Telegram, communities: Communities = None, *, installed: bool = True, **options: Any
+    ) -> None:
         super().__init__()
         self.fails = False
         self.app: Application[Any, Any, Any, Any, Any, Any] = application(server).build()
@@ -107,7 +111,7 @@ class TelegramBot(_Threaded):
         self.errors: list[object] = []
         self.allowed_updates: list[str] | None = [*ALLOWED_UPDATES, "edited_message"]
         if installed:
-            self.participation = add_participation(self.app, communities)
+            self.participation = add_participation(self.app, communities, **options)
 
     async def _hear(self, update: telegram.Update, _context: Any) -> None:
         self.heard.append(update.update_id)

@@ -16,6 +16,7 @@ from redis import Redis
 from participation import keys, settings
 from participation.bots.aiogram import runner
 from participation.bots.aiogram.runner import run
+from participation.bots.members import COMMANDS
 from participation.errors import ConfigError, ParticipationError
 from participation.local.process import kill
 from participation.local.valkey import Valkey
@@ -73,7 +74,7 @@ def ended(process: subprocess.Popen[bytes]) -> str:
 def checked(code: int) -> list[str]:
     """Run the check in this process and return its lines."""
     said: list[str] = []
-    assert run(said.append, only_check=True) == code
+    assert run(said.append, only_check=True, member_commands=False) == code
     return said
 
 
@@ -185,7 +186,8 @@ def test_run__records_until_sigterm(redis: Redis, server: Telegram) -> None:
 
 
 def test_run__records_until_ctrl_c(redis: Redis, server: Telegram, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C is an end like any other."""
+    """Ctrl-C is an end like any other. With commands for members, Telegram shows these in private chats."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x")
     monkeypatch.setattr(runner, "_log_without", lambda _: None)  # pytest has its own logging
 
     def script() -> None:
@@ -197,9 +199,12 @@ def test_run__records_until_ctrl_c(redis: Redis, server: Telegram, monkeypatch: 
     script_thread = threading.Thread(target=script)
     script_thread.start()
     said: list[str] = []
-    assert run(said.append, only_check=False) == 0
+    assert run(said.append, only_check=False, member_commands=True) == 0
     script_thread.join()
     assert redis.llen(keys.EVENTS) == len(UPDATES)
+    (shown,) = server.called("setMyCommands")
+    assert [each["command"] for each in shown.parameters["commands"]] == [*COMMANDS]
+    assert shown.parameters["scope"] == {"type": "all_private_chats"}
     assert said[-2:] == ["running; Ctrl-C stops it", "stopped"]
 
 
@@ -212,7 +217,7 @@ def test_run__without_redis_ends_before_it_takes_any_update(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(runner, "_log_without", lambda _: None)  # pytest has its own logging
     with pytest.raises(ConfigError, match="REDIS_URL is not set"):
-        run(print, only_check=False)
+        run(print, only_check=False, member_commands=False)
     assert server.called("getUpdates") == []
 
 

@@ -7,6 +7,7 @@ there.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from participation.bots.telegram.commands import Commands
 from participation.bots.telegram.listener import Listener
 from participation.bots.telegram.mapping import ALLOWED_UPDATES
 from participation.errors import ConfigError
@@ -22,22 +23,28 @@ class Participation:
     """Records what happens in the groups of a dispatcher's bots.
 
     communities: from chat ids to the community_id of those that do not take the default, `telegram:<chat id>`.
-    publisher: one that is used elsewhere, too. Raises `ConfigError` if `REDIS_URL` is missing.
+    publisher: one that is used elsewhere, too. member_commands: whether to answer members who ask for what is kept
+    about them; that needs `DATABASE_URL`. Raises `ConfigError` if aiogram or a setting is missing.
     """
 
-    def __init__(self, communities: Mapping[int, str] | None = None, publisher: Publisher | None = None) -> None:
-        self._listener = Listener(communities, publisher)
-
-    def setup(self, dispatcher: "Dispatcher") -> None:
-        """Record from now on, and have what is needed asked for when the polling starts.
-
-        Raises `ConfigError` if aiogram is missing.
-        """
+    def __init__(
+        self,
+        communities: Mapping[int, str] | None = None,
+        publisher: Publisher | None = None,
+        *,
+        member_commands: bool = False,
+    ) -> None:
         try:
-            from aiogram import Router
-            from aiogram.dispatcher.event.handler import HandlerObject
+            from aiogram.types import BufferedInputFile
         except ImportError as error:
             raise ConfigError("aiogram is not installed: pip install 'participation[aiogram]'") from error
+        self._listener = Listener(communities, publisher, Commands(BufferedInputFile) if member_commands else None)
+
+    def setup(self, dispatcher: "Dispatcher") -> None:
+        """Record from now on, and have what is needed asked for when the polling starts."""
+        from aiogram import Router
+        from aiogram.dispatcher.event.handler import HandlerObject
+
         _put_first(dispatcher.update.outer_middleware, self._see)
         router = Router(name="participation")
         for kind in ALLOWED_UPDATES:

@@ -19,10 +19,12 @@ from aiogram.exceptions import (
     TelegramNotFound,
     TelegramUnauthorizedError,
 )
+from aiogram.types import BotCommand, BotCommandScopeAllPrivateChats
 from aiogram.utils.token import TokenValidationError
 
 from participation import settings
 from participation.bots.aiogram.dispatcher import Participation
+from participation.bots.members import COMMANDS
 from participation.bots.telegram import check
 from participation.bots.telegram.chats import Chats
 from participation.errors import ConfigError, Unavailable
@@ -39,11 +41,11 @@ FOUND: Final = 2
 Say = Callable[[str], object]
 
 
-def run(say: Say, *, only_check: bool) -> int:
+def run(say: Say, *, only_check: bool, member_commands: bool) -> int:
     """Check what the bot may see, and unless that is all, run until SIGINT or SIGTERM; return the exit code.
 
-    say: writes a line for people. Raises `ConfigError` for a setting or a state that lets nothing be seen, and
-    `Unavailable` when Telegram does not answer at the start.
+    say: writes a line for people. member_commands: as in `Participation`. Raises `ConfigError` for a setting or a state
+    that lets nothing be seen, and `Unavailable` when Telegram does not answer at the start.
     """
     configured = settings.load()
     token = configured.telegram_token.get_secret_value() if configured.telegram_token else ""
@@ -53,7 +55,7 @@ def run(say: Say, *, only_check: bool) -> int:
     if not only_check:
         _log_without(token)
     try:
-        return asyncio.run(_run(configured, token, say, only_check=only_check))
+        return asyncio.run(_run(configured, token, say, only_check=only_check, member_commands=member_commands))
     except (TelegramUnauthorizedError, TelegramNotFound, TokenValidationError) as error:
         raise ConfigError(
             f"{VARIABLE}: Telegram does not know this token: copy it from BotFather once more, whole"
@@ -65,14 +67,17 @@ def run(say: Say, *, only_check: bool) -> int:
         ) from error
 
 
-async def _run(configured: Settings, token: str, say: Say, *, only_check: bool) -> int:
+async def _run(configured: Settings, token: str, say: Say, *, only_check: bool, member_commands: bool) -> int:
     async with _bot(configured, token) as bot:
         found = await _check(bot, configured, say)
         if only_check:
             return FOUND if found else 0
         bot.session.middleware(_explain_conflicts)
         dispatcher = Dispatcher(disable_fsm=True)
-        Participation().setup(dispatcher)
+        Participation(member_commands=member_commands).setup(dispatcher)
+        if member_commands:
+            commands = [BotCommand(command=name, description=text) for name, text in COMMANDS.items()]
+            await bot.set_my_commands(commands, BotCommandScopeAllPrivateChats())
         say("running; Ctrl-C stops it")
         await dispatcher.start_polling(bot, close_bot_session=False)
     say("stopped")

@@ -12,6 +12,7 @@ from participation import settings
 from participation.bots.recorder import Recorder
 from participation.bots.telegram import check, mapping
 from participation.bots.telegram.chats import Chats
+from participation.bots.telegram.commands import Commands
 from participation.bots.telegram.mapping import Albums, Migration, Presence
 from participation.event import Event
 from participation.publish import Publisher
@@ -22,12 +23,19 @@ logger = logging.getLogger(__name__)
 class Listener:
     """Listens to the updates of the bots of one program.
 
-    communities, publisher: as in `Recorder`. Raises `ConfigError` as it does.
+    communities, publisher: as in `Recorder`. commands: answers members; nobody does if None. Raises `ConfigError` as
+    `Recorder` does, and without `DATABASE_URL` if there are commands.
     """
 
-    def __init__(self, communities: Mapping[int, str] | None, publisher: Publisher | None) -> None:
+    def __init__(
+        self, communities: Mapping[int, str] | None, publisher: Publisher | None, commands: Commands | None
+    ) -> None:
+        configured = settings.load()
+        if commands is not None:
+            configured.database()
+        self._commands = commands
         self._recorder = Recorder("telegram", communities, publisher)
-        folder = settings.folder("PARTICIPATION_SPOOL_DIR", settings.load().spool_dir)
+        folder = settings.folder("PARTICIPATION_SPOOL_DIR", configured.spool_dir)
         self.chats = Chats(folder, communities or {})
         self._albums = Albums()
         self._checks: dict[int, asyncio.Task[None]] = {}
@@ -35,12 +43,14 @@ class Listener:
     def see(self, update: Any, bot: Any) -> None:
         """Record what the update tells. Never raises."""
         self._recorder.record(self._events, update, bot)
-        self._recorder.record(self._check_once, bot)
+        self._recorder.record(self._look_further, update, bot)
 
     async def close(self) -> None:
         """Wait a few seconds until Redis has everything. Never raises; a repeat is safe."""
         while self._checks:
             self._checks.popitem()[1].cancel()
+        if self._commands is not None:
+            await self._commands.close()
         await self._recorder.close()
 
     def community(self, chat_id: int) -> str:
@@ -86,10 +96,13 @@ class Listener:
         place = self.chats.place(presence.chat_id)
         self._recorder.note_presence(place, is_present=presence.is_present, changed_at=presence.changed_at)
 
-    def _check_once(self, bot: Any) -> tuple[()]:
-        """Look, at the first update, when the server knows what is asked for, at what will not be told."""
+    def _look_further(self, update: Any, bot: Any) -> tuple[()]:
+        """Begin what takes time: the answer to a member; at the first update, the check of what will not be told."""
         if bot.id not in self._checks:
+            # By now the server knows which kinds of updates are asked for.
             self._checks[bot.id] = asyncio.get_running_loop().create_task(_check(bot))
+        if self._commands is not None and update.message is not None:
+            self._commands.hear(update.message, bot)
         return ()
 
 
