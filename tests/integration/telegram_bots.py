@@ -57,6 +57,12 @@ def session(server: Telegram) -> AiohttpSession:
     return AiohttpSession(api=TelegramAPIServer.from_base(server.url))
 
 
+async def close(http: AiohttpSession) -> None:
+    """Close the session as its own `close` does, without the quarter of a second that it waits for TLS."""
+    if http._session is not None:
+        await http._session.close()
+
+
 class AiogramBot(_Threaded):
     """A bot of aiogram that polls. fails: whether its handler fails after it has heard."""
 
@@ -84,8 +90,11 @@ class AiogramBot(_Threaded):
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        async with aiogram.Bot(TOKEN, session=session(self._server)) as bot:
-            await self.dispatcher.start_polling(bot, handle_signals=False)
+        bot = aiogram.Bot(TOKEN, session=(http := session(self._server)))
+        try:
+            await self.dispatcher.start_polling(bot, handle_signals=False, close_bot_session=False)
+        finally:
+            await close(http)
 
     def stop(self) -> None:
         if wait_until(lambda: self.dispatcher._stop_signal is not None or not self._thread.is_alive(), 30):

@@ -31,7 +31,7 @@ from participation import keys, message
 from participation.bots.aiogram import Participation
 from participation.bots.telegram import ALLOWED_UPDATES, add_participation
 from participation.local.valkey import Valkey
-from tests.integration.telegram_bots import BOTS, AiogramBot, TelegramBot, application, session
+from tests.integration.telegram_bots import BOTS, AiogramBot, TelegramBot, application, close, session
 from tests.standins import telegram_updates as tg
 from tests.standins.telegram import TOKEN, Refused, Telegram
 from tests.standins.telegram_updates import ADA, BEN, BOATS, BOATS_AFTER, HARBOUR, NOON, OURSELVES, Json
@@ -171,8 +171,7 @@ def fed(dispatcher: aiogram.Dispatcher, server: Telegram, *updates: Json, webhoo
             return [await give(bot, update) for update in read]
         finally:
             await dispatcher.emit_shutdown()
-            if http._session:  # `http.close()` would wait for a quarter of a second
-                await http._session.close()
+            await close(http)
 
     return asyncio.run(feed())
 

@@ -1,11 +1,12 @@
 """`participation bot telegram` as an operator runs it, against the stand-in."""
 
+import logging
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,16 @@ import pytest
 from redis import Redis
 
 from participation import keys, settings
-from participation.bots.aiogram import runner
 from participation.bots.aiogram.runner import run
 from participation.bots.members import COMMANDS
+from participation.cli import main
 from participation.errors import ConfigError, ParticipationError
-from participation.local.process import kill
 from participation.local.valkey import Valkey
 from tests.commands import PARTICIPATION
 from tests.standins import telegram_updates as tg
 from tests.standins.telegram import TOKEN, Refused, Telegram
 from tests.standins.telegram_updates import ADA, BOATS, HARBOUR
-from tests.worker import SECONDS, eventually
+from tests.worker import eventually
 
 SECRET = TOKEN.partition(":")[2]
 
@@ -47,28 +47,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Telegram]:
         server.administrator_in = {HARBOUR["id"]}
         monkeypatch.setenv("PARTICIPATION_TELEGRAM_API_URL", server.url)
         yield server
-
-
-@contextmanager
-def running(server: Telegram) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the bot until the block ends."""
-    environment = {**os.environ, "PARTICIPATION_TELEGRAM_API_URL": server.url}
-    command = [*PARTICIPATION, "bot", "telegram"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            kill(process)
-
-
-def ended(process: subprocess.Popen[bytes]) -> str:
-    """Wait for the end, which must be a good one, and return all that it wrote."""
-    out, err = process.communicate(timeout=SECONDS)
-    written = (out + err).decode()
-    assert process.returncode == 0, written
-    assert SECRET not in written
-    return written
 
 
 def checked(code: int) -> list[str]:
@@ -163,62 +141,103 @@ UPDATES = [
 ]
 
 
-def test_run__records_until_sigterm(redis: Redis, server: Telegram) -> None:
-    """It asks for all that counts, and what came last is in Redis when it has ended; no line names the token.
-
-    It bears that another program polls for a while, as the old version does when a new one is started.
-    """
-    server.refuse["getUpdates"] = Refused(409, f"Conflict: terminated by other getUpdates request of {TOKEN}")
-    with running(server) as process:
-        eventually(lambda: bool(server.called("getUpdates")) or process.poll() is not None)
-        server.refuse.clear()
-        server.wait_until_polled()
-        assert set(server.allowed) == {"message", "message_reaction", "chat_member", "my_chat_member"}
-        server.happens(*UPDATES)
-        server.wait_until_polled()
-        process.terminate()
-        written = ended(process)
-    assert redis.llen(keys.EVENTS) == len(UPDATES)
-    assert written.startswith("telegram: @harbour_bot, id 123456\nnothing is missing")
-    assert "running; Ctrl-C stops it\nstopped\n" in written
-    assert "telegram_conflict bot=123456: another program asks for this bot's updates" in written
-    assert "of 123456:…" in written
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Let the runner set up logging without taking away pytest's; return what it has logged."""
+    monkeypatch.setattr(logging.root, "handlers", [])
+    return lambda: capfd.readouterr().err
 
 
-def test_run__records_until_ctrl_c(redis: Redis, server: Telegram, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C is an end like any other. With commands for members, Telegram shows these in private chats."""
-    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x")
-    monkeypatch.setattr(runner, "_log_without", lambda _: None)  # pytest has its own logging
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_run__records_until_it_is_told_to_end(
+    number: signal.Signals, redis: Redis, server: Telegram, logged: Callable[[], str]
+) -> None:
+    """It asks for all that counts, and what came last is in Redis when it has ended."""
 
     def script() -> None:
         server.wait_until_polled()
         server.happens(*UPDATES)
         server.wait_until_polled()
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
 
-    script_thread = threading.Thread(target=script)
-    script_thread.start()
+    thread = threading.Thread(target=script)
+    thread.start()
     said: list[str] = []
-    assert run(said.append, only_check=False, member_commands=True) == 0
-    script_thread.join()
+    assert run(said.append, only_check=False, member_commands=False) == 0
+    thread.join()
     assert redis.llen(keys.EVENTS) == len(UPDATES)
+    assert set(server.allowed) == {"message", "message_reaction", "chat_member", "my_chat_member"}
+    assert said[-2:] == ["running; Ctrl-C stops it", "stopped"]
+    assert "aiogram.dispatcher Start polling" in logged()
+
+
+def test_run__says_that_another_program_polls_and_goes_on(
+    redis: Redis, server: Telegram, logged: Callable[[], str]
+) -> None:
+    """It may be the old version, which is about to end. What Telegram says is logged without the token."""
+    server.refuse["getUpdates"] = Refused(409, f"Conflict: terminated by other getUpdates request of {TOKEN}")
+
+    def script() -> None:
+        eventually(lambda: bool(server.called("getUpdates")))
+        server.refuse.clear()
+        server.wait_until_polled()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=script)
+    thread.start()
+    assert run(print, only_check=False, member_commands=False) == 0
+    thread.join()
+    written = logged()
+    assert "telegram_conflict bot=123456: another program asks for this bot's updates" in written
+    assert "of 123456:…" in written
+    assert SECRET not in written
+
+
+def test_run__with_commands_for_members_shows_them_in_private_chats(
+    redis: Redis, server: Telegram, logged: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Telegram's menu names them there."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x")
+
+    def script() -> None:
+        server.wait_until_polled()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=script)
+    thread.start()
+    assert run(print, only_check=False, member_commands=True) == 0
+    thread.join()
     (shown,) = server.called("setMyCommands")
     assert [each["command"] for each in shown.parameters["commands"]] == [*COMMANDS]
     assert shown.parameters["scope"] == {"type": "all_private_chats"}
-    assert said[-2:] == ["running; Ctrl-C stops it", "stopped"]
 
 
 def test_run__without_redis_ends_before_it_takes_any_update(
-    redis: Redis, server: Telegram, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    redis: Redis, server: Telegram, logged: Callable[[], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A setting that is missing is said at once, and Telegram keeps the updates."""
     monkeypatch.delenv("REDIS_URL")
     monkeypatch.setattr(settings, "DATA_DIR", tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runner, "_log_without", lambda _: None)  # pytest has its own logging
     with pytest.raises(ConfigError, match="REDIS_URL is not set"):
         run(print, only_check=False, member_commands=False)
     assert server.called("getUpdates") == []
+
+
+def test_command__checks(
+    redis: Redis, server: Telegram, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`participation bot telegram --check` is that check, with its exit code; an error is one line."""
+    monkeypatch.setattr(sys, "argv", ["participation", "bot", "telegram", "--check"])
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main()
+    assert capfd.readouterr().out.startswith("telegram: @harbour_bot, id 123456\nnothing is missing")
+    monkeypatch.setenv("PARTICIPATION_TELEGRAM_TOKEN", f"1:{SECRET}")
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main()
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("error: PARTICIPATION_TELEGRAM_TOKEN: Telegram does not know this token")
 
 
 def test_run__without_the_extra_says_how_to_install_it(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ class Telegram:
         asyncio.set_event_loop(self._loop)
         app = web.Application()
         app.router.add_route("*", "/bot{token}/{method}", self._answer)
-        runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1)
+        runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1, access_log=None)
         self._loop.run_until_complete(runner.setup())
         site = web.TCPSite(runner, "127.0.0.1", 0)
         self._loop.run_until_complete(site.start())
