@@ -95,7 +95,7 @@ class Telegram:
         self._call(add)
 
     def deliver_again(self) -> None:
-        """Forget what was confirmed, as when the answer to the bot's last request was lost, and tell it all again."""
+        """Forget what was confirmed, and tell it all again to a bot that is started anew."""
 
         def again() -> None:
             self._updates, self._confirmed = [*self._confirmed, *self._updates], []
