@@ -542,6 +542,16 @@ def test_removal__from_one_of_several_chats_is_not_the_end_of_the_community(serv
     assert notices(redis) == [("all", False)]
 
 
+def test_removal__of_the_bot_that_replaced_another_is_a_removal(server: Telegram, redis: Redis, tmp_path: Path) -> None:
+    """What is remembered of a bot that does not run here any more holds nothing up."""
+    (tmp_path / "spool").mkdir()
+    before = {"migrated": {}, "present": {"5": [HARBOUR["id"]]}}
+    (tmp_path / "spool" / "telegram-chats.json").write_text(json.dumps(before))
+    gone = tg.membership(HARBOUR, OURSELVES, "member", "left")
+    fed(installed(), server, tg.message(HARBOUR, ADA, 1), gone)
+    assert notices(redis) == [("telegram:-1001000000001", False)]
+
+
 def test_migration__into_a_chat_that_is_named_follows_the_name(server: Telegram, redis: Redis) -> None:
     """What the developer says of the new chat goes before what was of the old one."""
     communities = {BOATS["id"]: "old", BOATS_AFTER["id"]: "new"}

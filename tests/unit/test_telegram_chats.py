@@ -28,7 +28,7 @@ def test_chats__that_have_migrated_keep_their_place_over_a_restart(tmp_path: Pat
     for each in (chats, Chats(tmp_path / "spool", {})):
         assert (each.place(NEW), each.place(OLD), each.place(OTHER)) == (OLD, OLD, OTHER)
         assert each.of(BOT) == {NEW}
-        assert each.places() == {OLD}
+    assert chats.places() == {OLD}
 
 
 def test_chats__named_by_the_developer_are_what_they_are_named(tmp_path: Path) -> None:
@@ -81,6 +81,28 @@ def test_chat__that_is_an_old_one_is_not_seen_again(tmp_path: Path) -> None:
     chats.see(OLD, BOT)
     settle()
     assert chats.of(BOT) == {NEW}
+
+
+def test_places__are_those_of_the_bots_that_run_here(tmp_path: Path) -> None:
+    """A bot in the file may have been replaced by another one long ago."""
+    one = Chats(tmp_path, {})
+    one.see(OTHER, 1)
+    settle()
+    two = Chats(tmp_path, {})
+    two.see(NEW, 2)
+    settle()
+    assert (one.places(), two.places()) == ({OTHER}, {NEW})
+
+
+def test_chats__are_kept_where_no_thread_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the caller writes."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    Chats(tmp_path, {}).migrate(OLD, NEW, BOT)
+    assert Chats(tmp_path, {}).place(NEW) == OLD
 
 
 def test_chat__that_the_bot_has_left_is_forgotten_until_it_is_seen_again(tmp_path: Path) -> None:

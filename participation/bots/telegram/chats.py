@@ -34,6 +34,7 @@ class Chats:
         self._migrated: Mapping[int, int] = {}
         self._present: Mapping[int, frozenset[int]] = {}
         self._seen: set[tuple[int, int]] = set()
+        self._bots: set[int] = set()
         self._read()
 
     def place(self, chat_id: int) -> int:
@@ -45,8 +46,8 @@ class Chats:
         return self._present.get(bot_id, frozenset())
 
     def places(self) -> set[int]:
-        """Return the places in which any bot is."""
-        return {self.place(chat_id) for chats in self._present.values() for chat_id in chats}
+        """Return the places in which the bots of this process are; others in the file may be long gone."""
+        return {self.place(chat_id) for bot_id in self._bots for chat_id in self.of(bot_id)}
 
     def has_left(self, chat_id: int) -> bool:
         """Whether the group has become a supergroup with another id."""
@@ -57,6 +58,7 @@ class Chats:
         if (chat_id, bot_id) in self._seen:
             return
         self._seen.add((chat_id, bot_id))
+        self._bots.add(bot_id)
         if chat_id not in self.of(bot_id):
             self._read()  # another process of the same bot may know that it is the new id of an old group
             if not self.has_left(chat_id):
@@ -65,17 +67,22 @@ class Chats:
     def leave(self, chat_id: int, bot_id: int) -> None:
         """Note that the bot is no longer in this group."""
         self._seen.discard((chat_id, bot_id))
+        self._bots.add(bot_id)
         self._set(bot_id, self.of(bot_id) - {chat_id})
 
     def migrate(self, old_id: int, new_id: int, bot_id: int) -> None:
         """Note that a group has got a new id. A repeat changes nothing."""
+        self._bots.add(bot_id)
         if self._migrated.get(new_id) != old_id:
             self._migrated = {**self._migrated, new_id: old_id}
             self._set(bot_id, self.of(bot_id) - {old_id} | {new_id})
 
     def _set(self, bot_id: int, chats: frozenset[int]) -> None:
         self._present = {**self._present, bot_id: chats}
-        threading.Thread(target=self._write, name="participation-chats").start()
+        try:
+            threading.Thread(target=self._write, name="participation-chats").start()
+        except RuntimeError:  # no more threads, or the program is about to end
+            self._write()
 
     def _read(self) -> None:
         """Take over what the file has about the ids of chats, and about bots that this process does not know."""
