@@ -1,0 +1,310 @@
+"""The real discord.py against a stand-in of Discord, through Redis and a worker, into the table."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import discord
+import pytest
+from discord.ext import commands
+from redis import Redis
+from sqlalchemy import Engine, text
+
+from participation import keys
+from participation.bots.discord import ParticipationCog, attach, wiring
+from participation.errors import ConfigError
+from participation.local.valkey import Valkey
+from participation.publish import Publisher
+from tests.standins import discord_payloads as shapes
+from tests.standins.discord import BOT, TOKEN, Discord, standing_in, until
+from tests.standins.discord_payloads import Channel, Guild, User
+from tests.worker import eventually, running
+
+ADA, BEN, CLEO, DORA = User(1, "ada"), User(2, "ben"), User(3, "cleo"), User(5, "dora")
+ROBOT, HOOK = User(4, "robot", is_bot=True), User(77, "hook", is_bot=True)
+GENERAL, THREAD, FORUM, POST, HALL, ROOM, AFK = 100, 110, 120, 121, 200, 209, 299
+WAVE: Final = 987_654_321_098_765_432
+
+Row = tuple[str, str, str | None, str | None, str, str | None]
+Scenario = Callable[[Discord], Awaitable[None]]
+
+
+@pytest.fixture(scope="module")
+def servers(shared_engine: Engine, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """A worker on the tests' servers, which bots find in their settings."""
+    folder = tmp_path_factory.mktemp("discord")
+    with pytest.MonkeyPatch.context() as patch, Redis.from_url(valkey.url) as redis:
+        patch.setenv("DATABASE_URL", shared_engine.url.render_as_string(hide_password=False))
+        patch.setenv("REDIS_URL", valkey.url)
+        patch.setenv("PARTICIPATION_SPOOL_DIR", str(folder / "spool"))
+        redis.flushall()
+        with running(folder / "worker.log"):
+            yield redis
+
+
+class Bot(commands.Bot):
+    """A bot of somebody's, which has handlers of its own."""
+
+    def __init__(self, *, members: bool = True, **options: Any) -> None:
+        intents = discord.Intents.default()
+        intents.members = members
+        super().__init__(commands.when_mentioned, intents=intents, guild_ready_timeout=0.02, **options)
+        self.heard: list[str] = []
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """Do not wait five seconds before a second session, as is polite towards the real Discord."""
+
+    async def on_message(self, sent: discord.Message) -> None:
+        self.heard.append(f"message {sent.id}")
+
+    async def on_message_edit(self, _: discord.Message, sent: discord.Message) -> None:
+        self.heard.append(f"edit {sent.id}")
+
+    async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:
+        self.heard.append(f"reaction {payload.emoji}")
+
+    async def on_voice_state_update(
+        self, member: discord.Member, _: discord.VoiceState, after: discord.VoiceState
+    ) -> None:
+        self.heard.append(f"voice {member.id}")
+
+    async def on_raw_member_remove(self, payload: discord.RawMemberRemoveEvent) -> None:
+        self.heard.append(f"left {payload.user.id}")
+
+
+class Plain(discord.Client):
+    """A plain client."""
+
+    def __init__(self) -> None:
+        intents = discord.Intents.default()
+        intents.members = True
+        super().__init__(intents=intents, guild_ready_timeout=0.02)
+
+    before_identify_hook = Bot.before_identify_hook
+
+
+@asynccontextmanager
+async def online(bot: discord.Client) -> AsyncIterator[None]:
+    """Run a bot until the block ends, from when it is ready."""
+    async with bot:
+        task = asyncio.create_task(bot.start(TOKEN))
+        await until(lambda: task.done() or bot.is_ready())
+        if task.done():
+            await task
+        yield
+    await task
+
+
+async def with_cog(**options: Any) -> discord.Client:
+    bot = Bot()
+    bot.setup_hook = lambda: bot.add_cog(ParticipationCog(bot, **options))  # type: ignore[method-assign]
+    return bot
+
+
+async def with_attach(**options: Any) -> discord.Client:
+    client = Plain()
+    attach(client, **options)
+    return client
+
+
+def play(scenario: Scenario) -> None:
+    async def whole() -> None:
+        async with standing_in() as platform:
+            await scenario(platform)
+
+    asyncio.run(whole())
+
+
+def rows(engine: Engine, redis: Redis) -> list[Any]:
+    """Wait until everything is stored; return what is in the table, in order of time."""
+    eventually(lambda: not [*redis.scan_iter("participation.batch*"), *redis.scan_iter(f"{keys.EVENTS}*")])
+    with engine.connect() as connection:
+        dead = connection.execute(text("SELECT reason, detail FROM dead_letters")).all()
+        assert dead == []
+        return list(
+            connection.execute(text("SELECT * FROM participation_events ORDER BY occurred_at, event_type DESC"))
+        )
+
+
+def told(stored: list[Any]) -> Counter[Row]:
+    return Counter(
+        (
+            row.event_type,
+            row.member_id,
+            row.channel_id,
+            row.metadata.get("emoji") or row.metadata.get("parent_id"),
+            row.actor_kind,
+            row.object_id and row.event_type[:8],
+        )
+        for row in stored
+    )
+
+
+def harbour(platform: Discord) -> Guild:
+    """A guild with text, a forum, voice and an AFK channel, in which Ben sits in voice."""
+    guild = platform.guild(10, ADA, BEN, CLEO, ROBOT, text=GENERAL, voice=(HALL, ROOM, AFK))
+    guild.channels[FORUM] = Channel(FORUM, shapes.FORUM)
+    guild.afk_channel_id = AFK
+    platform.sit(guild, BEN, ROOM)
+    return guild
+
+
+# ---- the scripted hour ----
+
+BEGIN: Final = (datetime.now(UTC) - timedelta(hours=1)).replace(microsecond=0)
+
+
+async def talk(platform: Discord, guild: Guild) -> None:
+    """Messages: those that count, and all that do not."""
+    first = await platform.message(guild, GENERAL, ADA, at=BEGIN)
+    reply = await platform.message(guild, GENERAL, BEN, at=BEGIN + timedelta(minutes=1), type=19)
+    for kind in (1, 6, 7, 8, 18, 20, 21, 23, 24, 46, 99):
+        await platform.message(guild, GENERAL, ADA, type=kind)
+    await platform.message(guild, GENERAL, HOOK, webhook_id="77")
+    await platform.message(guild, GENERAL, ROBOT)
+    await platform.message(guild, GENERAL, ROBOT, webhook_id="78", application_id="78")
+    await platform.message(None, 999, ADA)
+    await platform.edit(guild, GENERAL, ADA, first)
+    await platform.delete(guild, GENERAL, reply)
+    await platform.thread(guild, GENERAL, THREAD)
+    await platform.message(guild, THREAD, CLEO)
+    await platform.thread(guild, FORUM, POST)
+    await platform.message(guild, POST, CLEO)
+
+
+async def react(platform: Discord, guild: Guild) -> None:
+    """Reactions: two kinds of emoji, removed, of a bot, told twice, cleared and added again."""
+    sent = await platform.message(guild, GENERAL, ADA, at=BEGIN + timedelta(minutes=2))
+    await platform.react(guild, GENERAL, BEN, sent, "👍", author=ADA)
+    await platform.react(guild, GENERAL, BEN, sent, WAVE, author=ADA)
+    await platform.react(guild, GENERAL, BEN, sent, WAVE, author=ADA)
+    await platform.unreact(guild, GENERAL, BEN, sent, "👍")
+    await platform.unreact(guild, GENERAL, BEN, sent, "👍")
+    await platform.react(guild, GENERAL, ROBOT, sent, "👍", author=ADA)
+    await platform.unreact(guild, GENERAL, ROBOT, sent, "👍")
+    await platform.clear_reactions(guild, GENERAL, sent)
+    await platform.react(guild, GENERAL, BEN, sent, WAVE, author=ADA)
+
+
+async def speak(platform: Discord, guild: Guild) -> None:
+    """Voice: mutes, quick moves, AFK, a bot, a member who leaves the guild while in voice."""
+    await platform.voice(guild, ADA, HALL)
+    for flag in ("self_mute", "mute", "self_deaf", "deaf", "self_stream", "self_video", "suppress"):
+        await platform.voice(guild, ADA, HALL, **{flag: True})
+    for channel_id in (ROOM, HALL, AFK, ROOM):
+        await platform.voice(guild, ADA, channel_id)
+    await platform.voice(guild, ROBOT, HALL)
+    await platform.voice(guild, CLEO, HALL)
+    await platform.leave(guild, CLEO)
+    await platform.voice(guild, CLEO, None)
+    await platform.join(guild, DORA, BEGIN + timedelta(minutes=3, microseconds=123_456))
+
+
+async def trouble(platform: Discord, guild: Guild) -> None:
+    """An outage in which Ben leaves, a RESUME that tells old updates again, and one that tells missed ones."""
+    await platform.outage(guild)
+    platform.sit(guild, BEN, None)
+    await platform.outage_over(guild)
+    await platform.voice(guild, BEN, ROOM)
+    await platform.reconnect(again=200)
+    async with platform.away(again=200):
+        await platform.message(guild, GENERAL, ADA, at=BEGIN + timedelta(minutes=4))
+        await platform.voice(guild, BEN, HALL)
+
+
+def hour() -> Counter[Row]:
+    """What must be in the table, exactly."""
+    message, custom = "MESSAGE_", str(WAVE)
+    return Counter[Row](
+        {
+            # talk, react and trouble
+            ("MESSAGE_SENT", "1", "100", None, "user", message): 3,
+            ("MESSAGE_SENT", "2", "100", None, "user", message): 1,
+            ("MESSAGE_SENT", "77", "100", None, "webhook", message): 1,
+            ("MESSAGE_SENT", "4", "100", None, "bot", message): 2,
+            ("MESSAGE_SENT", "3", "110", "100", "user", message): 1,
+            ("MESSAGE_SENT", "3", "121", "120", "user", message): 1,
+            # react
+            ("REACTION_ADDED", "2", "100", "👍", "user", "REACTION"): 1,
+            ("REACTION_REMOVED", "2", "100", "👍", "user", "REACTION"): 1,
+            ("REACTION_ADDED", "2", "100", custom, "user", "REACTION"): 2,
+            ("REACTION_ADDED", "4", "100", "👍", "bot", "REACTION"): 1,
+            ("REACTION_REMOVED", "4", "100", "👍", "bot", "REACTION"): 1,
+            # speak
+            ("VOICE_JOINED", "1", "200", None, "user", None): 2,
+            ("VOICE_LEFT", "1", "200", None, "user", None): 2,
+            ("VOICE_JOINED", "1", "209", None, "user", None): 2,
+            ("VOICE_LEFT", "1", "209", None, "user", None): 1,
+            ("VOICE_JOINED", "4", "200", None, "bot", None): 1,
+            ("VOICE_JOINED", "3", "200", None, "user", None): 1,
+            ("VOICE_LEFT", "3", "200", None, "user", None): 1,
+            ("MEMBER_LEFT", "3", None, None, "user", None): 1,
+            ("MEMBER_JOINED", "5", None, None, "user", None): 1,
+            # Ben: there at the start, gone in the outage without a word, back, and moved while the bot was away;
+            # there when the bot stopped and when it was back, and then seen to leave.
+            ("VOICE_PRESENT", "2", "209", None, "user", None): 1,
+            ("VOICE_JOINED", "2", "209", None, "user", None): 1,
+            ("VOICE_LEFT", "2", "209", None, "user", None): 1,
+            ("VOICE_JOINED", "2", "200", None, "user", None): 1,
+            ("VOICE_PRESENT", "2", "200", None, "user", None): 2,
+            ("VOICE_LEFT", "2", "200", None, "user", None): 1,
+            # Ada: there after the outage and when the bot stopped; she left while it was down.
+            ("VOICE_PRESENT", "1", "209", None, "user", None): 2,
+            # The robot: after the outage, at the stop, at the start, at the stop.
+            ("VOICE_PRESENT", "4", "200", None, "bot", None): 4,
+        }
+    )
+
+
+@pytest.mark.parametrize("make", [with_cog, with_attach])
+def test_hour__every_event_once(servers: Redis, engine: Engine, make: Callable[[], Awaitable[discord.Client]]) -> None:
+    """An hour with every trap in it, in two runs of the bot with people in voice between: nothing twice or missing."""
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        async with online(await make()):
+            for part in (talk, react, speak, trouble):
+                await part(platform, guild)
+            await platform.settle()
+        platform.sit(guild, ADA, None)
+        async with online(await make()):
+            await platform.voice(guild, BEN, None)
+            await platform.settle()
+
+    play(scenario)
+    stored = rows(engine, servers)
+    assert told(stored) == hour()
+    assert {(row.platform, row.community_id, row.object_author_id) for row in stored} == {
+        ("discord", "discord:10", None)
+    }
+    times = [row.occurred_at - BEGIN for row in stored[:5]]
+    assert times == [
+        *(timedelta(minutes=n) for n in (0, 1, 2)),
+        timedelta(minutes=3, microseconds=123_456),
+        timedelta(minutes=4),
+    ]
+    ada = [(row.event_type, row.channel_id) for row in stored if row.member_id == "1" and "VOICE" in row.event_type]
+    assert ada == [
+        *[("VOICE_JOINED", "200"), ("VOICE_LEFT", "200"), ("VOICE_JOINED", "209"), ("VOICE_LEFT", "209")],
+        *[("VOICE_JOINED", "200"), ("VOICE_LEFT", "200"), ("VOICE_JOINED", "209")],
+        *[("VOICE_PRESENT", "209"), ("VOICE_PRESENT", "209")],
+    ]
+
+
+def voice_of(stored: list[Any], member: User) -> list[tuple[str, str]]:
+    """A member's voice events in order; of a move first the leave."""
+    return [
+        (row.event_type.removeprefix("VOICE_"), row.channel_id)
+        for row in sorted(stored, key=lambda row: (row.occurred_at, row.event_type != "VOICE_LEFT"))
+        if row.member_id == str(member.id) and row.event_type.startswith("VOICE")
+    ]

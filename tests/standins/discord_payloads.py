@@ -1,0 +1,186 @@
+"""The objects of Discord's API in the shapes that its documentation gives (https://discord.com/developers/docs)."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any, Final
+
+EPOCH_MILLISECONDS: Final = 1_420_070_400_000
+TEXT, VOICE, FORUM, STAGE, PUBLIC_THREAD = 0, 2, 15, 13, 11
+VIEW_CHANNEL: Final = 1 << 10
+
+Payload = dict[str, Any]
+
+_increments = count(1)
+
+
+def snowflake(at: datetime) -> int:
+    """Return a new id of something that was made at that moment, to the millisecond."""
+    milliseconds = round(at.timestamp() * 1000)
+    return ((milliseconds - EPOCH_MILLISECONDS) << 22) | (next(_increments) & 0xFFF)
+
+
+@dataclass(frozen=True)
+class User:
+    id: int
+    name: str
+    is_bot: bool = False
+
+    def payload(self) -> Payload:
+        return {
+            "id": str(self.id),
+            "username": self.name,
+            "discriminator": "0",
+            "global_name": None,
+            "avatar": None,
+            "bot": self.is_bot,
+        }
+
+
+@dataclass
+class Channel:
+    id: int
+    type: int
+    parent_id: int | None = None
+
+    @property
+    def is_thread(self) -> bool:
+        return self.type == PUBLIC_THREAD
+
+    def payload(self, guild_id: int) -> Payload:
+        common = {"id": str(self.id), "guild_id": str(guild_id), "name": f"c{self.id}", "type": self.type}
+        if self.is_thread:
+            return common | {
+                "parent_id": str(self.parent_id),
+                "owner_id": "1",
+                "last_message_id": None,
+                "rate_limit_per_user": 0,
+                "message_count": 0,
+                "member_count": 1,
+                "thread_metadata": {
+                    "archived": False,
+                    "auto_archive_duration": 60,
+                    "archive_timestamp": "2026-03-10T12:00:00+00:00",
+                    "locked": False,
+                },
+            }
+        return common | {
+            "position": 0,
+            "permission_overwrites": [],
+            "parent_id": None,
+            "nsfw": False,
+            "bitrate": 64_000,
+            "user_limit": 0,
+            "rtc_region": None,
+            "topic": None,
+            "rate_limit_per_user": 0,
+            "available_tags": [],
+        }
+
+
+@dataclass
+class Guild:
+    """A guild as it really is; what a bot knows of it may be older."""
+
+    id: int
+    members: dict[int, User] = field(default_factory=dict)
+    channels: dict[int, Channel] = field(default_factory=dict)
+    voice: dict[int, int] = field(default_factory=dict)
+    afk_channel_id: int | None = None
+    is_unavailable: bool = False
+    permissions: int = VIEW_CHANNEL
+
+    def member(self, user: User, joined_at: datetime | None = None) -> Payload:
+        return {
+            "user": user.payload(),
+            "nick": None,
+            "avatar": None,
+            "roles": [],
+            "joined_at": (joined_at or datetime(2026, 1, 1, tzinfo=UTC)).isoformat(),
+            "deaf": False,
+            "mute": False,
+            "flags": 0,
+            "pending": False,
+        }
+
+    def voice_state(self, user: User, channel_id: int | None, **flags: bool) -> Payload:
+        off = ("deaf", "mute", "self_deaf", "self_mute", "self_stream", "self_video", "suppress")
+        return {
+            "channel_id": None if channel_id is None else str(channel_id),
+            "user_id": str(user.id),
+            "session_id": f"voice-{user.id}",
+            "request_to_speak_timestamp": None,
+            **dict.fromkeys(off, False),
+            **flags,
+        }
+
+    def payload(self, *, all_members: bool) -> Payload:
+        """Return what GUILD_CREATE holds; without the intent the only members are the bot and who is in voice."""
+        channels = [c for c in self.channels.values() if not c.is_thread]
+        threads = [c for c in self.channels.values() if c.is_thread]
+        shown = [m for m in self.members.values() if all_members or m.id in self.voice]
+        everyone = {"id": str(self.id), "name": "@everyone", "permissions": str(self.permissions)}
+        return {
+            "id": str(self.id),
+            "name": f"g{self.id}",
+            "owner_id": "1",
+            "unavailable": False,
+            "member_count": len(self.members),
+            "large": False,
+            "joined_at": "2026-01-01T00:00:00+00:00",
+            "afk_channel_id": None if self.afk_channel_id is None else str(self.afk_channel_id),
+            "afk_timeout": 300,
+            "roles": [everyone | {"color": 0, "hoist": False, "position": 0, "managed": False, "mentionable": False}],
+            "emojis": [],
+            "features": [],
+            "channels": [c.payload(self.id) for c in channels],
+            "threads": [t.payload(self.id) for t in threads],
+            "members": [self.member(m) for m in shown],
+            "voice_states": [self.voice_state(self.members[u], c) for u, c in self.voice.items()],
+            "presences": [],
+            "stage_instances": [],
+            "guild_scheduled_events": [],
+            "soundboard_sounds": [],
+        }
+
+
+def message(guild_id: int | None, channel_id: int, author: User, at: datetime, **more: Any) -> Payload:
+    """Return a message as MESSAGE_CREATE holds it; more: what it has besides."""
+    return {
+        "id": str(snowflake(at)),
+        "channel_id": str(channel_id),
+        **({} if guild_id is None else {"guild_id": str(guild_id)}),
+        "author": author.payload(),
+        "content": "",
+        "timestamp": at.isoformat(),
+        "edited_timestamp": None,
+        "tts": False,
+        "mention_everyone": False,
+        "mentions": [],
+        "mention_roles": [],
+        "attachments": [],
+        "embeds": [],
+        "pinned": False,
+        "type": 0,
+        **more,
+    }
+
+
+def emoji(value: str | int) -> Payload:
+    """Return a reaction's emoji: a Unicode one, or by its id a custom one."""
+    return {"id": None, "name": value} if isinstance(value, str) else {"id": str(value), "name": "wave"}
+
+
+def application(application_id: int, flags: int) -> Payload:
+    return {
+        "id": str(application_id),
+        "name": "Harbour",
+        "icon": None,
+        "description": "",
+        "bot_public": True,
+        "bot_require_code_grant": False,
+        "owner": User(1, "owner").payload(),
+        "verify_key": "0" * 64,
+        "flags": flags,
+        "team": None,
+    }
