@@ -1,17 +1,11 @@
 """The real discord.py against a stand-in of Discord, through Redis and a worker, into the table."""
 
 import asyncio
-import json
 import logging
-import os
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import discord
@@ -26,7 +20,7 @@ from participation.errors import ConfigError
 from participation.local.valkey import Valkey
 from participation.publish import Publisher
 from tests.standins import discord_payloads as shapes
-from tests.standins.discord import BOT, TOKEN, Discord, standing_in, until
+from tests.standins.discord import TOKEN, Discord, standing_in, until
 from tests.standins.discord_payloads import Channel, Guild, User
 from tests.worker import eventually, running
 
@@ -308,3 +302,337 @@ def voice_of(stored: list[Any], member: User) -> list[tuple[str, str]]:
         for row in sorted(stored, key=lambda row: (row.occurred_at, row.event_type != "VOICE_LEFT"))
         if row.member_id == str(member.id) and row.event_type.startswith("VOICE")
     ]
+
+
+# ---- voice, one trap at a time ----
+
+
+def voice_after(scenario: Scenario, engine: Engine, servers: Redis, member: User = BEN) -> list[tuple[str, str]]:
+    play(scenario)
+    return voice_of(rows(engine, servers), member)
+
+
+def test_voice__fresh_session(servers: Redis, engine: Engine) -> None:
+    """Who left, moved or stayed while the bot was away is not known to have: only who is there now is told."""
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        for member in (ADA, CLEO):
+            platform.sit(guild, member, HALL)
+        bot = await with_cog()
+        async with online(bot):
+            again = asyncio.create_task(bot.wait_for("ready"))
+            async with platform.forgotten():
+                platform.sit(guild, BEN, None)
+                platform.sit(guild, ADA, ROOM)
+            await again
+            await platform.voice(guild, ADA, None)
+            await platform.settle()
+
+    play(scenario)
+    stored = rows(engine, servers)
+    assert voice_of(stored, BEN) == [("PRESENT", "209")]
+    assert voice_of(stored, ADA) == [("PRESENT", "200"), ("PRESENT", "209"), ("LEFT", "209")]
+    assert voice_of(stored, CLEO) == [("PRESENT", "200"), ("PRESENT", "200"), ("PRESENT", "200")]
+
+
+def test_voice__change_before_the_first_round(servers: Redis, engine: Engine) -> None:
+    """In a new session the library takes a while until it says that a guild is there: what happens then is told."""
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        bot = Bot()
+        bot._connection.guild_ready_timeout = 0.5
+        await bot.__aenter__()
+        await bot.add_cog(ParticipationCog(bot))
+        task = asyncio.create_task(bot.start(TOKEN))
+        await until(lambda: platform.identified == 1)
+        await platform.voice(guild, BEN, None)
+        await platform.voice(guild, ADA, HALL)
+        await until(bot.is_ready)
+        await bot.close()
+        await task
+
+    play(scenario)
+    stored = rows(engine, servers)
+    assert voice_of(stored, BEN)[-1] == ("LEFT", "209")
+    assert voice_of(stored, ADA)[0] == ("JOINED", "200")
+
+
+def test_voice__back_after_an_outage(servers: Redis, engine: Engine) -> None:
+    """Who went during an outage and comes back before the library has looked around joins, and left nothing."""
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        async with online(await with_cog()):
+            await platform.outage(guild)
+            platform.sit(guild, BEN, None)
+            guild.members[DORA.id] = DORA  # one more than the library knows: it asks for all members first
+            await platform.outage_over(guild)
+            await platform.voice(guild, BEN, HALL)
+            await platform.settle()
+
+    told = voice_after(scenario, engine, servers)
+    assert [step for step in told if step[0] != "PRESENT"] == [("JOINED", "200")]
+    assert ("LEFT", "209") not in told
+
+
+def test_voice__ghost_of_a_member_who_left(servers: Redis, engine: Engine) -> None:
+    """A member leaves the guild and Discord never tells of their voice: one leave, and never present again."""
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        async with online(await with_cog()):
+            await platform.leave(guild, BEN)
+            await platform.settle()
+
+    assert voice_after(scenario, engine, servers) == [("PRESENT", "209"), ("LEFT", "209")]
+
+
+def test_voice__leaving_voice_first_and_then_the_guild(servers: Redis, engine: Engine) -> None:
+    """The other order of the two updates: one leave all the same."""
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        async with online(await with_cog()):
+            await platform.voice(guild, BEN, None)
+            await platform.leave(guild, BEN)
+            await platform.settle()
+
+    assert voice_after(scenario, engine, servers) == [("PRESENT", "209"), ("LEFT", "209")]
+
+
+@pytest.mark.parametrize("is_state_told", [True, False])
+def test_voice__deleted_channel(servers: Redis, engine: Engine, is_state_told: bool) -> None:
+    """Whose channel is deleted has left it then, whether or not Discord says so of each."""
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        async with online(await with_cog()):
+            await platform.delete_channel(guild, ROOM)
+            platform.sit(guild, BEN, None)
+            if is_state_told:
+                await platform.voice(guild, BEN, None)
+            await platform.settle()
+
+    assert voice_after(scenario, engine, servers) == [("PRESENT", "209"), ("LEFT", "209")]
+
+
+def test_voice__stage_and_unknown_channel(servers: Redis, engine: Engine) -> None:
+    """A stage is a voice channel, whose listeners are suppressed; a channel that nobody knows of is none."""
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        guild.channels[300] = Channel(300, shapes.STAGE)
+        async with online(await with_cog()):
+            await platform.voice(guild, BEN, 300, suppress=True)
+            await platform.voice(guild, BEN, 999)
+            await platform.voice(guild, BEN, ROOM)
+            await platform.settle()
+
+    assert voice_after(scenario, engine, servers) == [
+        *[("PRESENT", "209"), ("LEFT", "209"), ("JOINED", "300"), ("LEFT", "300"), ("JOINED", "209")],
+        ("PRESENT", "209"),
+    ]
+
+
+def test_voice__rounds_while_connected_only(servers: Redis, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody is recorded as present again and again, but not while nobody can know."""
+    monkeypatch.setattr(wiring, "ROUND_SECONDS", 0.02)
+    seen: list[int] = []
+
+    async def scenario(platform: Discord) -> None:
+        harbour(platform)
+        publisher = Publisher()
+
+        def count() -> int:
+            return publisher.counters().tracked
+
+        bot = Bot()
+        async with bot:
+            await bot.add_cog(ParticipationCog(bot, publisher=publisher))
+            task = asyncio.create_task(bot.start(TOKEN))
+            await until(lambda: count() > 4)
+            async with platform.unreachable():
+                await until(lambda: not bot.ws.open)
+                await asyncio.sleep(0)
+                before = count()
+                await asyncio.sleep(0.1)
+                seen.extend([before, count()])
+            await until(lambda: count() > seen[1] + 2)
+        await task
+        publisher.close()
+
+    told = voice_after(scenario, engine, servers)
+    assert set(told) == {("PRESENT", "209")}
+    assert seen[0] == seen[1]
+
+
+# ---- into the bot and out of it ----
+
+
+def test_bot__hears_every_update_in_order(servers: Redis, engine: Engine) -> None:
+    """The bot's own handlers hear what they hear without the adapter, in the same order."""
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        heard: list[list[str]] = []
+        for bot in (Bot(), Bot()):
+            if not heard:
+                await bot.__aenter__()
+                await bot.add_cog(ParticipationCog(bot))
+            async with online(bot):
+                for part in (talk, react, speak):
+                    await part(platform, guild)
+                await platform.settle()
+                guild.members |= {CLEO.id: CLEO}
+                await until(lambda bot=bot: len(bot.heard) >= 40)  # type: ignore[misc]
+            heard.append([line.split()[0] for line in bot.heard])
+        assert heard[0] == heard[1]
+
+    play(scenario)
+    rows(engine, servers)
+
+
+def test_bot__does_not_notice_what_goes_wrong(servers: Redis, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    """A message of the year 2099, a reaction that the contract refuses: logged, the bot hears it, and goes on."""
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        bot = Bot()
+        async with bot:
+            await bot.add_cog(ParticipationCog(bot))
+            task = asyncio.create_task(bot.start(TOKEN))
+            await until(bot.is_ready)
+            await platform.message(guild, GENERAL, ADA, at=datetime(2099, 1, 1, tzinfo=UTC))
+            await platform.react(guild, GENERAL, ADA, 5000, "\0", author=BEN)
+            await platform.message(guild, GENERAL, ADA)
+            await platform.settle()
+            await until(lambda: len(bot.heard) == 3)
+        await task
+        assert [line.split()[0] for line in bot.heard] == ["message", "reaction", "message"]
+
+    with caplog.at_level(logging.ERROR):
+        play(scenario)
+    stored = rows(engine, servers)
+    assert [row.event_type for row in stored if "VOICE" not in row.event_type] == ["MESSAGE_SENT"]
+    assert not [record for record in caplog.records if record.name.startswith("discord")]
+
+
+def test_cog__loaded_reloaded_and_unloaded_while_the_bot_runs(servers: Redis, engine: Engine) -> None:
+    """A cog that comes later looks around at once; loaded anew it counts once; unloaded it counts no more."""
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        bot = Bot()
+        async with online(bot):
+            await bot.add_cog(ParticipationCog(bot))
+            await bot.remove_cog("Participation")
+            cog = ParticipationCog(bot)
+            await bot.add_cog(cog)
+            await platform.react(guild, GENERAL, ADA, 5000, "👍", author=BEN)
+            await platform.settle()
+            await bot.remove_cog("Participation")
+            await bot.add_cog(cog)
+            await platform.react(guild, GENERAL, ADA, 5001, "👍", author=BEN)
+            await platform.settle()
+            await bot.remove_cog("Participation")
+            await platform.react(guild, GENERAL, ADA, 5002, "👍", author=BEN)
+            await platform.settle()
+
+    play(scenario)
+    stored = rows(engine, servers)
+    assert [row.object_id for row in stored if row.event_type == "REACTION_ADDED"] == ["5000", "5001"]
+    assert voice_of(stored, BEN) == [("PRESENT", "209")] * 6
+
+
+def test_attach__twice_is_refused(servers: Redis) -> None:
+    """Two adapters in one bot would count reactions and voice twice."""
+
+    async def scenario(platform: Discord) -> None:
+        platform.guild(10, text=GENERAL)
+        bot = Bot()
+        async with online(bot):
+            await bot.add_cog(ParticipationCog(bot))
+            with pytest.raises(ConfigError, match="twice"):
+                attach(bot)
+
+    play(scenario)
+
+
+def test_attach__setup_hook_of_the_bot_is_its_own(servers: Redis, engine: Engine) -> None:
+    """A bot that defines `setup_hook` after `attach`, or attaches in it, loses nothing."""
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        for attaches_in_hook in (False, True):
+            client = Plain()
+            called: list[bool] = []
+            if not attaches_in_hook:
+                attach(client)
+
+            @client.event
+            async def setup_hook(
+                client: Plain = client, inside: bool = attaches_in_hook, called: list[bool] = called
+            ) -> None:
+                called.append(inside)
+                if inside:
+                    attach(client)
+
+            async with online(client):
+                await platform.message(guild, GENERAL, ADA)
+                await platform.settle()
+            assert called == [attaches_in_hook]
+
+    play(scenario)
+    stored = rows(engine, servers)
+    assert [row.event_type for row in stored if row.member_id == "1"] == ["MESSAGE_SENT"] * 2
+    assert voice_of(stored, BEN) == [("PRESENT", "209")] * 4
+
+
+def test_options__communities_and_authors(servers: Redis, engine: Engine) -> None:
+    """Guilds can be mapped to a community, and whose messages are reacted to is recorded only if asked for."""
+
+    async def scenario(platform: Discord) -> None:
+        guild, other = harbour(platform), platform.guild(11, ADA, text=GENERAL)
+        async with online(await with_cog(communities={10: "harbour"}, record_authors=True)):
+            await platform.react(guild, GENERAL, ADA, 5000, "👍", author=BEN)
+            await platform.unreact(guild, GENERAL, ADA, 5000, "👍")
+            await platform.react(other, GENERAL, ADA, 5001, "👍", author=BEN)
+            await platform.settle()
+
+    play(scenario)
+    found = [(row.event_type, row.community_id, row.object_author_id) for row in rows(engine, servers)]
+    assert [row for row in found if "VOICE" not in row[0]] == [
+        ("REACTION_ADDED", "harbour", "2"),
+        ("REACTION_REMOVED", "harbour", None),
+        ("REACTION_ADDED", "discord:11", "2"),
+    ]
+
+
+def test_intents__missing_ones_are_named_at_the_start(
+    servers: Redis, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without the privileged intent joins and leaves are not seen, all the rest is."""
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        bot = Bot(members=False)
+        async with bot:
+            await bot.add_cog(ParticipationCog(bot))
+            task = asyncio.create_task(bot.start(TOKEN))
+            await until(bot.is_ready)
+            await platform.message(guild, GENERAL, ADA)
+            await platform.join(guild, DORA, datetime.now(UTC))
+            await platform.voice(guild, BEN, None)
+            await platform.leave(guild, BEN)
+            await platform.settle()
+        await task
+
+    play(scenario)
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("participation")]
+    assert [line.split(";")[0] for line in lines] == [
+        "intent_missing members: joins and leaves of members are not seen"
+    ]
+    stored = [(row.event_type, row.member_id) for row in rows(engine, servers)]
+    assert stored == [("VOICE_PRESENT", "2"), ("MESSAGE_SENT", "1"), ("VOICE_LEFT", "2")]

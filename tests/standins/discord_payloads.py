@@ -184,3 +184,13 @@ def application(application_id: int, flags: int) -> Payload:
         "flags": flags,
         "team": None,
     }
+
+
+def partial_guild(guild_id: int) -> Payload:
+    return {"id": str(guild_id), "name": f"g{guild_id}", "icon": None, "owner": False, "permissions": "0"}
+
+
+def registered(command: Payload) -> Payload:
+    """Return a command as it is once Discord knows it."""
+    known = {"id": "1", "application_id": "901", "version": "1", "default_member_permissions": None, "type": 1}
+    return known | {"description": "", "options": []} | command

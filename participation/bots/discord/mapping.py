@@ -134,7 +134,7 @@ def seats(guild: discord.Guild) -> dict[int, Seat]:
 
 
 def guild_id(subject: Any) -> int | None:
-    """Return the id of the guild that an update is about: of a raw update, of a member or channel, or the guild's own."""
+    """Return the id of the guild that an update is about: a raw update, a member, a channel, or the guild itself."""
     guild = subject if isinstance(subject, discord.Guild) else getattr(subject, "guild", None)
     found: int | None = guild.id if guild else subject.guild_id
     return found

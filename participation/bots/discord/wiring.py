@@ -37,6 +37,7 @@ class Wiring:
         self._client = client
         self._recorder = recorder
         self._record_authors = record_authors
+        self._run = 0
         self._tasks: list[asyncio.Task[Any]] = []
 
     def start(self) -> None:
@@ -65,6 +66,7 @@ class Wiring:
             return
         for guild in self._client.guilds:
             self._recorder.record(self._round, guild)
+        self._run += 1
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -111,9 +113,14 @@ class Wiring:
         return [] if is_repeat else handler(first, *rest)
 
     def _listen(self, event: str, handler: Callable[..., Iterable[Event]]) -> asyncio.Task[Any]:
+        run = self._run
+
         def hear(*arguments: Any) -> bool:
-            self._recorder.record(handler, *arguments)
-            return False
+            # A task that is cancelled before its first step leaves the check with the library: it must end by itself.
+            is_over = run != self._run
+            if not is_over:
+                self._recorder.record(handler, *arguments)
+            return is_over
 
         return asyncio.create_task(self._client.wait_for(event, check=hear))
 

@@ -1,0 +1,334 @@
+"""The server of the stand-in for Discord: its HTTP API and its gateway on 127.0.0.1, for the real discord.py.
+
+A session of the gateway hears what the bot has asked for (intents) and keeps what it was sent, for RESUME. One bot at a
+time.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+
+import discord
+import yarl
+from aiohttp import BodyPartReader, WSMsgType, web
+
+from tests.standins import discord_payloads as shapes
+from tests.standins.discord_payloads import Guild, Payload, User
+
+TOKEN: Final = "right.token.of-the-bot"
+BOT: Final = User(900, "harbour", is_bot=True)
+APPLICATION_ID: Final = 901
+MEMBERS_INTENT_ALLOWED: Final = 1 << 15
+
+INTENTS: Final = {
+    "GUILD_MEMBER_ADD": 1,
+    "GUILD_MEMBER_REMOVE": 1,
+    "VOICE_STATE_UPDATE": 7,
+    "MESSAGE_CREATE": 9,
+    "MESSAGE_UPDATE": 9,
+    "MESSAGE_DELETE": 9,
+    "MESSAGE_REACTION_ADD": 10,
+    "MESSAGE_REACTION_REMOVE": 10,
+    "MESSAGE_REACTION_REMOVE_ALL": 10,
+    "MESSAGE_REACTION_REMOVE_EMOJI": 10,
+    "DIRECT_MESSAGE": 12,
+}
+"""Which bit a bot must have asked for; what is not here depends on `guilds`, bit 0, or on none."""
+
+MEMBERS_BIT: Final = 1 << 1
+SECONDS: Final = 20.0
+
+
+@dataclass
+class Session:
+    """A session of the gateway: what it may hear, and all that it was sent."""
+
+    id: str
+    intents: int
+    sent: list[tuple[int, str, Payload]] = field(default_factory=list)
+    begun: int = 0
+    """What was sent up to here began the session, and is never sent again."""
+
+
+class Server:
+    """may_have_members: whether the privileged intent is turned on in the developer portal.
+
+    What the bot has sent: answers to interactions, files with them, its commands, and messages (`posted`).
+    """
+
+    def __init__(self) -> None:
+        self.guilds: dict[int, Guild] = {}
+        self.may_have_members = True
+        self.identified = 0
+        self.resumed = 0
+        self.answers: list[Payload] = []
+        self.files: list[bytes] = []
+        self.commands: list[Payload] = []
+        self.posted: list[Payload] = []
+        self._sessions: dict[str, Session] = {}
+        self._session: Session | None = None
+        self._socket: web.WebSocketResponse | None = None
+        self._again = 0
+        self._beat = asyncio.Event()
+        self._is_reachable = asyncio.Event()
+        self._is_reachable.set()
+        self.port = 0
+
+    # ---- the server ----
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[Self]:
+        """Listen on a free port, and point this process's discord.py to it, until the block ends."""
+        app = web.Application()
+        app.router.add_get("/gateway", self._gateway)
+        app.router.add_route("*", "/api/{path:.*}", self._api)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.port = runner.addresses[0][1]
+        with pointed_to(self.port):
+            try:
+                yield self
+            finally:
+                await self.hang_up()
+                await runner.cleanup()
+
+    async def _api(self, request: web.Request) -> web.Response:
+        path = f"/{request.match_info['path']}"
+        if not path.startswith(("/interactions", "/webhooks")) and request.headers.get("Authorization") != (
+            f"Bot {TOKEN}"
+        ):
+            return _json({"message": "401: Unauthorized", "code": 0}, 401)
+        await self._keep(request, path)
+        if request.method == "DELETE":
+            return web.Response(status=204)
+        return _json(self._answer(request.method, path))
+
+    async def _keep(self, request: web.Request, path: str) -> None:
+        """Keep what the bot has sent: answers to interactions, files, commands, messages."""
+        body: Any = None
+        if request.content_type.startswith("multipart/"):
+            async for part in await request.multipart():
+                assert isinstance(part, BodyPartReader)
+                content = await part.read(decode=True)
+                if part.name == "payload_json":
+                    body = json.loads(content)
+                else:
+                    self.files.append(bytes(content))
+        elif request.can_read_body:
+            body = await request.json()
+        if path.startswith(("/interactions", "/webhooks")):
+            self.answers.append(body or {})
+        elif path.endswith("/commands"):
+            self.commands = body
+        elif path.endswith("/messages"):
+            self.posted.append(body)
+
+    def _answer(self, method: str, path: str) -> Any:
+        now = datetime.now(UTC)
+        if path.startswith("/interactions"):
+            return {"interaction": {"id": "1", "type": 2, "response_message_id": str(shapes.snowflake(now))}}
+        if path.startswith("/webhooks"):
+            return shapes.message(None, 1, BOT, now, webhook_id=str(APPLICATION_ID))
+        if path.endswith("/messages"):
+            return shapes.message(None, int(path.split("/")[2]), BOT, now)
+        known: dict[str, Callable[[], Any]] = {
+            "/users/@me": BOT.payload,
+            "/users/@me/guilds": lambda: [shapes.partial_guild(guild_id) for guild_id in self.guilds],
+            "/oauth2/applications/@me": self._application,
+            "/applications/@me": self._application,
+            f"/applications/{APPLICATION_ID}/commands": lambda: [*map(shapes.registered, self.commands)],
+        }
+        if path not in known:
+            raise web.HTTPNotFound(text=f"{method} {path}")
+        return known[path]()
+
+    def _application(self) -> Payload:
+        return shapes.application(APPLICATION_ID, MEMBERS_INTENT_ALLOWED if self.may_have_members else 0)
+
+    @property
+    def gateway(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/gateway"
+
+    async def _gateway(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await self._is_reachable.wait()
+        await send(socket, 10, {"heartbeat_interval": 41_250})
+        async for received in socket:
+            if received.type == WSMsgType.TEXT:
+                update = json.loads(received.data)
+                await self._hear(socket, update["op"], update.get("d"))
+        return socket
+
+    async def _hear(self, socket: web.WebSocketResponse, op: int, data: Any) -> None:
+        match op:
+            case 1:
+                await send(socket, 11, None)
+                self._beat.set()
+            case 2:
+                await self._identify(socket, data)
+            case 6:
+                await self._resume(socket, data)
+            case 8:
+                await self._send_members(data)
+
+    async def _identify(self, socket: web.WebSocketResponse, data: Payload) -> None:
+        if data["token"] != TOKEN:
+            await socket.close(code=4004, message=b"Authentication failed.")
+            return
+        if data["intents"] & MEMBERS_BIT and not self.may_have_members:
+            await socket.close(code=4014, message=b"Disallowed intent(s).")
+            return
+        self._session = Session(f"session-{self.identified}", data["intents"])
+        self._sessions[self._session.id] = self._session
+        self._socket = socket
+        await self.dispatch("READY", self._ready(self._session))
+        for guild in self.guilds.values():
+            if not guild.is_unavailable:
+                await self._guild_create(guild)
+        self._session.begun = len(self._session.sent)
+        self.identified += 1
+
+    def _ready(self, session: Session) -> Payload:
+        return {
+            "v": 10,
+            "user": BOT.payload(),
+            "guilds": [{"id": str(guild_id), "unavailable": True} for guild_id in self.guilds],
+            "session_id": session.id,
+            "resume_gateway_url": self.gateway,
+            "shard": [0, 1],
+            "application": {"id": str(APPLICATION_ID), "flags": 0},
+        }
+
+    async def _guild_create(self, guild: Guild, **more: Any) -> None:
+        assert self._session
+        all_members = bool(self._session.intents & MEMBERS_BIT)
+        await self.dispatch("GUILD_CREATE", guild.payload(all_members=all_members) | more)
+
+    async def _resume(self, socket: web.WebSocketResponse, data: Payload) -> None:
+        session = self._sessions.get(data["session_id"])
+        if session is None:
+            await send(socket, 9, False)
+            return
+        self._session, self._socket = session, socket
+        for sequence, kind, payload in session.sent[:]:
+            if sequence > max(data["seq"] - self._again, session.begun):
+                await send(socket, 0, payload, kind, sequence)
+        await self.dispatch("RESUMED", {})
+        self.resumed += 1
+
+    async def _send_members(self, data: Payload) -> None:
+        guild = self.guilds[int(data["guild_id"])]
+        chunk = {
+            "guild_id": data["guild_id"],
+            "members": [guild.member(member) for member in guild.members.values()],
+            "chunk_index": 0,
+            "chunk_count": 1,
+            "nonce": data.get("nonce"),
+        }
+        await self.dispatch("GUILD_MEMBERS_CHUNK", chunk)
+
+    # ---- the connection ----
+
+    async def dispatch(self, kind: str, data: Payload, intent: str = "") -> None:
+        """Send an update to the bot, if it has asked for its kind; while it is away, keep it for a RESUME."""
+        session = self._session
+        if session is None or not session.intents >> INTENTS.get(intent or kind, 0) & 1:
+            return
+        sequence = len(session.sent) + 1
+        session.sent.append((sequence, kind, data))
+        if self._socket is not None and not self._socket.closed:
+            await send(self._socket, 0, data, kind, sequence)
+
+    async def settle(self) -> None:
+        """Wait until the bot's library has dispatched all that was sent: it answers to a heartbeat in turn."""
+        assert self._socket
+        self._beat.clear()
+        await send(self._socket, 1, None)
+        await asyncio.wait_for(self._beat.wait(), SECONDS)
+
+    async def reconnect(self, *, again: int = 0) -> None:
+        """Ask the bot to reconnect, and let it resume; again: how many updates that it has had are sent again."""
+        resumed, self._again = self.resumed, again
+        assert self._socket
+        await send(self._socket, 7, None)
+        await until(lambda: self.resumed > resumed)
+        await self.settle()
+
+    @asynccontextmanager
+    async def away(self, *, again: int = 0) -> AsyncIterator[None]:
+        """Let the bot be without connection in the block; afterwards it resumes and is sent what it has missed."""
+        resumed, self._again, socket = self.resumed, again, self._socket
+        assert socket
+        self._socket = None
+        yield
+        await send(socket, 7, None)
+        await until(lambda: self.resumed > resumed)
+        await self.settle()
+
+    @asynccontextmanager
+    async def forgotten(self) -> AsyncIterator[None]:
+        """Let the session end, so that the bot begins a new one; what happens in the block is never told."""
+        identified, socket = self.identified, self._socket
+        assert socket
+        self._sessions.clear()
+        self._socket = self._session = None
+        yield
+        await send(socket, 9, False)
+        await until(lambda: self.identified > identified)
+        await self.settle()
+
+    @asynccontextmanager
+    async def unreachable(self) -> AsyncIterator[None]:
+        """Break the connection and refuse new ones until the block ends; then the bot resumes."""
+        resumed = self.resumed
+        assert self._socket
+        self._is_reachable.clear()
+        await self._socket.close(code=4000)
+        yield
+        self._is_reachable.set()
+        await until(lambda: self.resumed > resumed)
+        await self.settle()
+
+    async def hang_up(self) -> None:
+        if self._socket is not None and not self._socket.closed:
+            await self._socket.close(code=1000)
+
+
+class pointed_to:  # noqa: N801 - read as `with pointed_to(port):`
+    """Point this process's discord.py to a stand-in."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def __enter__(self) -> None:
+        self._before = discord.http.Route.BASE, discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY
+        discord.http.Route.BASE = f"http://127.0.0.1:{self._port}/api"
+        discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(f"ws://127.0.0.1:{self._port}/gateway")
+
+    def __exit__(self, *_: object) -> None:
+        discord.http.Route.BASE, discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = self._before
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until the condition holds; fail after a while."""
+    async with asyncio.timeout(SECONDS):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def _json(value: Any, status: int = 200) -> web.Response:
+    # The library reads JSON only from exactly this type, without a charset.
+    return web.Response(body=json.dumps(value).encode(), status=status, headers={"Content-Type": "application/json"})
+
+
+async def send(
+    socket: web.WebSocketResponse, op: int, data: Any, kind: str | None = None, sequence: int | None = None
+) -> None:
+    await socket.send_str(json.dumps({"op": op, "d": data, "t": kind, "s": sequence}))
