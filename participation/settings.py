@@ -78,6 +78,7 @@ class Settings(BaseSettings):
         DATA_DIR / "spool", description="folder in which a bot keeps events while Redis does not answer"
     )
     spool_megabytes: int = Field(256, ge=1, le=1_000_000, description="most that one bot keeps there")
+    discord_token: SecretStr | None = Field(None, description="token of the bot that `bot discord` runs")
     claim_interval_seconds: float = Field(
         0.05, ge=0.01, le=60, description="how often a worker looks for events to claim"
     )

@@ -39,6 +39,7 @@ app.add_typer(
     dead_letters.app, name="dead-letters", help="Messages that could not be stored: look, send again, delete."
 )
 app.add_typer(registry.communities, name="communities", help="Names and time zones of communities.")
+app.add_typer(bot.app, name="bot", help="Run a bot that records, and check what it may see.")
 app.add_typer(registry.members, name="members", help="Accounts of one person, and what members may ask for.")
 
 

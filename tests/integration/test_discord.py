@@ -632,7 +632,7 @@ def test_intents__missing_ones_are_named_at_the_start(
     play(scenario)
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("participation")]
     assert [line.split(";")[0] for line in lines] == [
-        "intent_missing members: joins and leaves of members are not seen"
+        "not_seen intent members: joins and leaves of members are not seen"
     ]
     stored = [(row.event_type, row.member_id) for row in rows(engine, servers)]
     assert stored == [("VOICE_PRESENT", "2"), ("MESSAGE_SENT", "1"), ("VOICE_LEFT", "2")]

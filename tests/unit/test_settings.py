@@ -18,6 +18,7 @@ DEFAULTS = {
     "publish_queue": 20_000,
     "spool_dir": Path("~/.local/share/participation/spool"),
     "spool_megabytes": 256,
+    "discord_token": None,
     "claim_interval_seconds": 0.05,
     "batch_size": 5_000,
     "open_batches": 64,
@@ -70,6 +71,7 @@ def test_load__reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "publish_queue": 100,
         "spool_dir": Path("/spool"),
         "spool_megabytes": 9,
+        "discord_token": "d.s3cret",
         "claim_interval_seconds": 1.0,
         "batch_size": 1,
         "open_batches": 2,
@@ -88,7 +90,7 @@ def test_load__reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(
             name.upper() if name in ("database_url", "redis_url") else f"PARTICIPATION_{name.upper()}", str(value)
         )
-    assert load().model_dump() == {**values, "telegram_token": SecretStr("1:s3cret")}
+    assert load().model_dump() == {**values, "telegram_token": SecretStr("1:s3cret"), "discord_token": SecretStr("d.s3cret")}
 
 
 def test_load__goes_from_the_environment_over_env_to_a_running_up(
@@ -122,6 +124,13 @@ def test_load__account_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "expanduser", no_home)
     monkeypatch.setenv("REDIS_URL", "redis://h")
     assert load().redis() == "redis://h"
+
+
+def test_token__is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever writes the settings down writes no token."""
+    monkeypatch.setenv("PARTICIPATION_DISCORD_TOKEN", "d.s3cret")
+    configured = load()
+    assert "s3cret" not in f"{configured} {configured!r} {configured.model_dump()} {configured.model_dump_json()}"
 
 
 def test_load__reads_anew(monkeypatch: pytest.MonkeyPatch) -> None:

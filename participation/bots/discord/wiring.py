@@ -52,8 +52,8 @@ class Wiring:
         self._reactions = Reactions()
         self._sequence = Sequence(self._client)
         self._offline: set[int] = set()
-        for missing in check.missing_intents(self._client.intents):
-            logger.warning("intent_missing %s", missing)
+        for missing in check.intents(self._client.intents):
+            logger.warning("not_seen %s", missing)
         self._tasks = [self._listen(event, handler) for event, handler in self._handlers().items()]
         self._tasks.append(asyncio.create_task(self._keep_rounds()))
         # A bot that runs already will not hear of its guilds again.
