@@ -1,14 +1,18 @@
 """The real discord.py against a stand-in of Discord, through Redis and a worker, into the table."""
 
 import asyncio
+import base64
 import logging
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import discord
+import orjson
 import pytest
 from discord.ext import commands
 from redis import Redis
@@ -20,17 +24,30 @@ from participation.errors import ConfigError
 from participation.local.valkey import Valkey
 from participation.publish import Publisher
 from tests.standins import discord_payloads as shapes
-from tests.standins.discord import TOKEN, Discord, standing_in, until
+from tests.standins.discord import TOKEN, Discord, until
+from tests.standins.discord_harbour import (
+    ADA,
+    AFK,
+    BEN,
+    CLEO,
+    DORA,
+    FORUM,
+    GENERAL,
+    HALL,
+    HOOK,
+    POST,
+    ROBOT,
+    ROOM,
+    THREAD,
+    WAVE,
+    Scenario,
+    harbour,
+    play,
+)
 from tests.standins.discord_payloads import Channel, Guild, User
 from tests.worker import eventually, running
 
-ADA, BEN, CLEO, DORA = User(1, "ada"), User(2, "ben"), User(3, "cleo"), User(5, "dora")
-ROBOT, HOOK = User(4, "robot", is_bot=True), User(77, "hook", is_bot=True)
-GENERAL, THREAD, FORUM, POST, HALL, ROOM, AFK = 100, 110, 120, 121, 200, 209, 299
-WAVE: Final = 987_654_321_098_765_432
-
 Row = tuple[str, str, str | None, str | None, str, str | None]
-Scenario = Callable[[Discord], Awaitable[None]]
 
 
 @pytest.fixture(scope="module")
@@ -111,14 +128,6 @@ async def with_attach(**options: Any) -> discord.Client:
     return client
 
 
-def play(scenario: Scenario) -> None:
-    async def whole() -> None:
-        async with standing_in() as platform:
-            await scenario(platform)
-
-    asyncio.run(whole())
-
-
 def rows(engine: Engine, redis: Redis) -> list[Any]:
     """Wait until everything is stored; return what is in the table, in order of time."""
     eventually(lambda: not [*redis.scan_iter("participation.batch*"), *redis.scan_iter(f"{keys.EVENTS}*")])
@@ -142,15 +151,6 @@ def told(stored: list[Any]) -> Counter[Row]:
         )
         for row in stored
     )
-
-
-def harbour(platform: Discord) -> Guild:
-    """A guild with text, a forum, voice and an AFK channel, in which Ben sits in voice."""
-    guild = platform.guild(10, ADA, BEN, CLEO, ROBOT, text=GENERAL, voice=(HALL, ROOM, AFK))
-    guild.channels[FORUM] = Channel(FORUM, shapes.FORUM)
-    guild.afk_channel_id = AFK
-    platform.sit(guild, BEN, ROOM)
-    return guild
 
 
 # ---- the scripted hour ----
@@ -636,3 +636,41 @@ def test_intents__missing_ones_are_named_at_the_start(
     ]
     stored = [(row.event_type, row.member_id) for row in rows(engine, servers)]
     assert stored == [("VOICE_PRESENT", "2"), ("MESSAGE_SENT", "1"), ("VOICE_LEFT", "2")]
+
+
+def notices(queue: Redis) -> list[tuple[str, bool]]:
+    """What a bot has told of its guilds, in its order."""
+    raw: Any = queue.lrange(keys.NIGHTLY, 0, -1)
+    arguments = [orjson.loads(base64.b64decode(orjson.loads(each)["body"]))[0][0] for each in reversed(raw)]
+    assert {each["platform"] for each in arguments} <= {"discord"}
+    return [(each["community_id"], each["is_present"]) for each in arguments]
+
+
+def test_presence__removed_from_a_guild_and_back(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A removal is told, unless the bot is still in another guild of the community; an outage is no removal."""
+    # Another database of the server: the worker would take the notices out of the first.
+    monkeypatch.setenv("REDIS_URL", valkey.url.rpartition("/")[0] + "/1")
+    monkeypatch.setenv("PARTICIPATION_SPOOL_DIR", str(tmp_path))
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        twin, other = (platform.guild(guild_id, ADA, text=GENERAL) for guild_id in (11, 12))
+        bot = await with_cog(communities={10: "harbour", 11: "harbour"})
+        async with online(bot):
+            await platform.outage(guild)
+            await platform.outage_over(guild)
+            await platform.remove_guild(twin)
+            await platform.remove_guild(other)
+            await platform.remove_guild(guild)
+            await platform.join_guild(guild)
+            await platform.settle()
+            await until(lambda: bot.get_guild(10) is not None)
+
+    with Redis.from_url(os.environ["REDIS_URL"]) as queue:
+        queue.flushdb()
+        play(scenario)
+        told = notices(queue)
+    assert sorted(told[:3]) == [("discord:12", True), ("harbour", True), ("harbour", True)]
+    assert told[3:] == [("harbour", True), ("discord:12", False), ("harbour", False), ("harbour", True)]

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.standins import discord_payloads as shapes
-from tests.standins.discord_payloads import Channel, Guild, Payload, User
-from tests.standins.discord_server import APPLICATION_ID, BOT, TOKEN, Server, pointed_to, until
+from tests.standins.discord_payloads import BOT, Channel, Guild, Payload, User
+from tests.standins.discord_server import APPLICATION_ID, TOKEN, Server, pointed_to, until
 
 __all__ = ["APPLICATION_ID", "BOT", "TOKEN", "Discord", "pointed_to", "standing_in", "until"]
 

@@ -37,6 +37,9 @@ class User:
         }
 
 
+BOT: Final = User(900, "harbour", is_bot=True)
+
+
 @dataclass
 class Channel:
     id: int
@@ -118,7 +121,7 @@ class Guild:
         """Return what GUILD_CREATE holds; without the intent the only members are the bot and who is in voice."""
         channels = [c for c in self.channels.values() if not c.is_thread]
         threads = [c for c in self.channels.values() if c.is_thread]
-        shown = [m for m in self.members.values() if all_members or m.id in self.voice]
+        shown = [m for m in self.members.values() if all_members or m == BOT or m.id in self.voice]
         everyone = {"id": str(self.id), "name": "@everyone", "permissions": str(self.permissions)}
         return {
             "id": str(self.id),

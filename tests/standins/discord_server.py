@@ -17,10 +17,9 @@ import yarl
 from aiohttp import BodyPartReader, WSMsgType, web
 
 from tests.standins import discord_payloads as shapes
-from tests.standins.discord_payloads import Guild, Payload, User
+from tests.standins.discord_payloads import BOT, Guild, Payload
 
 TOKEN: Final = "right.token.of-the-bot"
-BOT: Final = User(900, "harbour", is_bot=True)
 APPLICATION_ID: Final = 901
 MEMBERS_INTENT_ALLOWED: Final = 1 << 15
 

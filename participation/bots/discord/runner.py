@@ -56,57 +56,51 @@ def run(say: Say, *, only_check: bool, has_member_commands: bool) -> int:
 
 
 async def _run(token: str, say: Say, *, only_check: bool, has_member_commands: bool) -> int:
-    flags = await _flags(token)
-    found = [*check.portal(flags)]
-    bot = _Bot(say, found, only_check=only_check, has_member_commands=has_member_commands)
-    async with bot:
+    found = [*check.portal(await _flags(token))]
+    async with _Bot(has_members_intent=not found) as bot:
+        if not only_check:
+            await bot.add_cog(ParticipationCog(bot))
         work = asyncio.create_task(bot.start(token, reconnect=not only_check))
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+        if await _is_ready(bot, work):
+            found += check.guilds(bot)
+            _tell(bot, found, say)
+            if only_check:
+                return FOUND if found else 0
+            say("running; Ctrl-C stops it")
         with suppress(asyncio.CancelledError):
             await work
-    if only_check:
-        return FOUND if found else 0
     say("stopped")
     return 0
 
 
 async def _flags(token: str) -> discord.ApplicationFlags:
     """Ask what the bot's owner has allowed it: to ask for an intent that is not allowed is to be thrown out."""
-    async with discord.Client(intents=discord.Intents.none()) as client:
+    async with discord.Client(intents=discord.Intents(guilds=True)) as client:
         await client.login(token)
         return client.application_flags
 
 
+async def _is_ready(bot: discord.Client, work: asyncio.Task[None]) -> bool:
+    """Wait until the bot knows its guilds; return whether it got so far."""
+    ready = asyncio.create_task(bot.wait_until_ready())
+    await asyncio.wait({ready, work}, return_when=asyncio.FIRST_COMPLETED)
+    ready.cancel()
+    return not work.done()
+
+
+def _tell(bot: discord.Client, found: list[str], say: Say) -> None:
+    say(f"discord: {bot.user}, application {bot.application_id}")
+    for text in found:
+        say(f"missing: {text}")
+    for text in check.hidden(bot):
+        say(f"hidden: {text}")
+    if not found:
+        say(f"nothing is missing in {len(bot.guilds)} guild(s)")
+
+
 class _Bot(commands.Bot):
-    """found: what is missing so far; completed when the bot is ready."""
-
-    def __init__(self, say: Say, found: list[str], *, only_check: bool, has_member_commands: bool) -> None:
-        intents = discord.Intents(**{name: True for name in check.INTENTS if name != "members" or not found})
-        super().__init__(commands.when_mentioned, intents=intents, help_command=None)
-        self._say, self._found = say, found
-        self._only_check, self._has_member_commands = only_check, has_member_commands
-        self._is_told = False
-
-    async def setup_hook(self) -> None:
-        if not self._only_check:
-            await self.add_cog(ParticipationCog(self))
-
-    async def on_ready(self) -> None:
-        if not self._is_told:
-            self._is_told = True
-            self._tell()
-        if self._only_check:
-            await self.close()
-
-    def _tell(self) -> None:
-        self._say(f"discord: {self.user}, application {self.application_id}")
-        self._found += check.guilds(self)
-        for text in self._found:
-            self._say(f"missing: {text}")
-        for text in check.hidden(self):
-            self._say(f"hidden: {text}")
-        if not self._found:
-            self._say(f"nothing is missing in {len(self.guilds)} guild(s)")
-        if not self._only_check:
-            self._say("running; Ctrl-C stops it")
+    def __init__(self, *, has_members_intent: bool) -> None:
+        wanted = {name: True for name in check.INTENTS if name != "members" or has_members_intent}
+        super().__init__(commands.when_mentioned, intents=discord.Intents(**wanted), help_command=None)

@@ -1,0 +1,181 @@
+"""Whole programs that record Discord, each a process of its own: our bot with its self-check, and the example."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from redis import Redis
+
+from participation import event, keys, message
+from participation.local.valkey import Valkey
+from tests.standins.discord import TOKEN, Discord, standing_in, until
+from tests.standins.discord_harbour import ADA, BEN, GENERAL, ROOM, harbour, play
+
+PROGRAM: Final = Path(sys.executable).with_name("participation")
+EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "discord_bot.py"
+
+
+@pytest.fixture(autouse=True)
+def queue(redis: Redis, valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Redis:
+    """The Redis that the programs find in their settings; no worker takes anything out."""
+    monkeypatch.setenv("REDIS_URL", valkey.url)
+    monkeypatch.setenv("PARTICIPATION_SPOOL_DIR", str(tmp_path / "spool"))
+    monkeypatch.setenv("PARTICIPATION_DISCORD_TOKEN", TOKEN)
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    return redis
+
+
+def sent(queue: Redis) -> list[tuple[Any, ...]]:
+    """What a program has handed to Redis, in its order."""
+    raw: Any = queue.lrange(keys.EVENTS, 0, -1)
+    events = [event.decode(message.decode(each).event) for each in reversed(raw)]
+    return [(each.event_type.value, each.member_id, each.channel_id) for each in events]
+
+
+async def start(platform: Discord, file: Path, *arguments: str) -> Process:
+    words = (sys.executable, "-m", "tests.standins.discord", str(platform.port), str(file), *arguments)
+    return await asyncio.create_subprocess_exec(*words, stdout=PIPE, stderr=PIPE, env=os.environ)
+
+
+Prepare = Callable[[Discord], object]
+
+
+def check(*cases: Prepare) -> list[tuple[int | None, list[str]]]:
+    """Run the check on a prepared platform each, all at once; return their exit codes and what they say."""
+
+    async def one(prepare: Prepare) -> tuple[int | None, list[str]]:
+        async with standing_in() as platform:
+            prepare(platform)
+            process = await start(platform, PROGRAM, "bot", "discord", "--check")
+            out, err = await asyncio.wait_for(process.communicate(), 60)
+        assert TOKEN not in (out + err).decode()
+        return process.returncode, (out or err.splitlines()[-1]).decode().splitlines()
+
+    async def all_of_them() -> list[tuple[int | None, list[str]]]:
+        return [*await asyncio.gather(*map(one, cases))]
+
+    return asyncio.run(all_of_them())
+
+
+def without_members(platform: Discord) -> None:
+    harbour(platform)
+    platform.may_have_members = False
+
+
+def blind(platform: Discord) -> None:
+    harbour(platform).permissions = 0
+
+
+def nowhere(platform: Discord) -> None:
+    """In no guild at all."""
+
+
+def test_check__tells_what_is_missing_and_records_nothing(queue: Redis) -> None:
+    """Code 0 with everything; code 2 without the privileged intent, in a guild that cannot be viewed, and in none."""
+    complete, without, unseen, alone = check(harbour, without_members, blind, nowhere)
+    me = "discord: harbour, application 901"
+    assert complete == (0, [me, "nothing is missing in 1 guild(s)"])
+    assert without == (
+        2,
+        [
+            me,
+            "missing: intent members: joins and leaves of members are not seen; turn on `Server Members Intent` under "
+            "Bot at https://discord.com/developers/applications, and start the bot again",
+        ],
+    )
+    assert unseen == (
+        2,
+        [
+            me,
+            "missing: guild g10 (10): the bot can view no text channel, so no message and no reaction is seen there; "
+            "give its role the permission `View Channels`",
+        ],
+    )
+    code, (_, line) = alone
+    assert code == 2
+    assert line.startswith("missing: guilds: the bot is in none, so nothing is seen; add it: https://discord.com/")
+    assert "client_id=901" in line
+    assert "permissions=1024" in line
+    assert sent(queue) == []
+
+
+def test_check__wrong_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that Discord does not know is said in one line, without the token."""
+    monkeypatch.setenv("PARTICIPATION_DISCORD_TOKEN", "wr0ng.token")
+    ((code, (line,)),) = check(harbour)
+    assert code == 2
+    assert line.startswith("error: PARTICIPATION_DISCORD_TOKEN: Discord does not know this token: reset it under")
+    assert "wr0ng" not in line
+
+
+@asynccontextmanager
+async def running(platform: Discord, file: Path, *arguments: str) -> AsyncIterator[Process]:
+    """Run a program from when it is in its guilds; it must end well after the block."""
+    process = await start(platform, file, *arguments)
+    try:
+        await until(lambda: platform.identified > 0 or process.returncode is not None)
+        yield process
+        _, err = await asyncio.wait_for(process.communicate(), 30)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            _, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    assert TOKEN not in err.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_run__records_and_stops_cleanly(queue: Redis, number: signal.Signals) -> None:
+    """Our bot records until it is told to stop, and then who is in voice, for the last time."""
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        async with running(platform, PROGRAM, "bot", "discord") as process:
+            await until(lambda: len(sent(queue)) == 1)
+            await platform.message(guild, GENERAL, ADA)
+            await platform.settle()
+            process.send_signal(number)
+
+    play(scenario)
+    assert sent(queue) == [
+        ("VOICE_PRESENT", "2", "209"),
+        ("MESSAGE_SENT", "1", "100"),
+        ("VOICE_PRESENT", "2", "209"),
+    ]
+
+
+def test_example__answers_and_records(queue: Redis) -> None:
+    """The example is a bot that works, and everything is recorded while it does."""
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        async with running(platform, EXAMPLE) as process:
+            await until(lambda: len(sent(queue)) == 1)
+            await platform.message(guild, GENERAL, ADA, content="<@900> hello")
+            await platform.voice(guild, BEN, None)
+            await platform.voice(guild, ADA, ROOM)
+            await platform.settle()
+            await until(lambda: bool(platform.posted))
+            process.send_signal(signal.SIGINT)
+        assert [each["content"] for each in platform.posted] == ["Hello, ada!"]
+
+    play(scenario)
+    assert sent(queue) == [
+        ("VOICE_PRESENT", "2", "209"),
+        ("MESSAGE_SENT", "1", "100"),
+        ("VOICE_LEFT", "2", "209"),
+        ("VOICE_JOINED", "1", "209"),
+        ("VOICE_PRESENT", "1", "209"),
+    ]
+
+
+def test_example__is_short() -> None:
+    """A complete bot in under forty lines."""
+    assert len(EXAMPLE.read_text().splitlines()) < 40

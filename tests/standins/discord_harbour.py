@@ -1,0 +1,35 @@
+"""The guild in which the tests' members meet, and a stage on which something happens to it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from tests.standins import discord_payloads as shapes
+from tests.standins.discord import Discord, standing_in
+from tests.standins.discord_payloads import Channel, Guild, User
+
+ADA, BEN, CLEO, DORA = User(1, "ada"), User(2, "ben"), User(3, "cleo"), User(5, "dora")
+ROBOT, HOOK = User(4, "robot", is_bot=True), User(77, "hook", is_bot=True)
+GENERAL, THREAD, FORUM, POST, HALL, ROOM, AFK = 100, 110, 120, 121, 200, 209, 299
+WAVE: Final = 987_654_321_098_765_432
+
+Scenario = Callable[[Discord], Awaitable[None]]
+
+
+def harbour(platform: Discord) -> Guild:
+    """A guild with text, a forum, voice and an AFK channel, in which Ben sits in voice."""
+    guild = platform.guild(10, ADA, BEN, CLEO, ROBOT, text=GENERAL, voice=(HALL, ROOM, AFK))
+    guild.channels[FORUM] = Channel(FORUM, shapes.FORUM)
+    guild.afk_channel_id = AFK
+    platform.sit(guild, BEN, ROOM)
+    return guild
+
+
+def play(scenario: Scenario) -> None:
+    """Run a scenario on a platform of its own."""
+
+    async def whole() -> None:
+        async with standing_in() as platform:
+            await scenario(platform)
+
+    asyncio.run(whole())
