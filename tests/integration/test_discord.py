@@ -130,7 +130,8 @@ async def with_attach(**options: Any) -> discord.Client:
 
 def rows(engine: Engine, redis: Redis) -> list[Any]:
     """Wait until everything is stored; return what is in the table, in order of time."""
-    eventually(lambda: not [*redis.scan_iter("participation.batch*"), *redis.scan_iter(f"{keys.EVENTS}*")])
+    # In this order, which is theirs: what has just left the first would otherwise be seen in neither.
+    eventually(lambda: not [*redis.scan_iter(f"{keys.EVENTS}*"), *redis.scan_iter("participation.batch*")])
     with engine.connect() as connection:
         dead = connection.execute(text("SELECT reason, detail FROM dead_letters")).all()
         assert dead == []
