@@ -92,6 +92,8 @@ class Guild:
     afk_channel_id: int | None = None
     is_unavailable: bool = False
     permissions: int = VIEW_CHANNEL
+    others: int = 0
+    """Members who are not told of at first, as in a large guild: a bot with the intent asks for all, and waits."""
 
     def member(self, user: User, joined_at: datetime | None = None) -> Payload:
         return {
@@ -128,7 +130,7 @@ class Guild:
             "name": f"g{self.id}",
             "owner_id": "1",
             "unavailable": False,
-            "member_count": len(self.members),
+            "member_count": len(self.members) + self.others,
             "large": False,
             "joined_at": "2026-01-01T00:00:00+00:00",
             "afk_channel_id": None if self.afk_channel_id is None else str(self.afk_channel_id),
