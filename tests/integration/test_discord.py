@@ -5,8 +5,7 @@ import base64
 import logging
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +41,7 @@ from tests.standins.discord_harbour import (
     WAVE,
     Scenario,
     harbour,
+    online,
     play,
 )
 from tests.standins.discord_payloads import Channel, Guild, User
@@ -102,18 +102,6 @@ class Plain(discord.Client):
         super().__init__(intents=intents, guild_ready_timeout=0.02)
 
     before_identify_hook = Bot.before_identify_hook
-
-
-@asynccontextmanager
-async def online(bot: discord.Client) -> AsyncIterator[None]:
-    """Run a bot until the block ends, from when it is ready."""
-    async with bot:
-        task = asyncio.create_task(bot.start(TOKEN))
-        await until(lambda: task.done() or bot.is_ready())
-        if task.done():
-            await task
-        yield
-    await task
 
 
 async def with_cog(**options: Any) -> discord.Client:
@@ -337,6 +325,23 @@ def test_voice__fresh_session(servers: Redis, engine: Engine) -> None:
     assert voice_of(stored, CLEO) == [("PRESENT", "200"), ("PRESENT", "200"), ("PRESENT", "200")]
 
 
+def test_voice__fresh_session_and_a_leave_before_the_library_has_looked_around(servers: Redis, engine: Engine) -> None:
+    """Who was moved unseen and then leaves has left where the new session had them, not where we saw them last."""
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        guild.others = 1
+        bot = await with_cog()
+        async with online(bot):
+            again = asyncio.create_task(bot.wait_for("ready"))
+            platform.on_identified = lambda: platform.voice(guild, BEN, None)
+            async with platform.forgotten():
+                platform.sit(guild, BEN, HALL)
+            await again
+
+    assert voice_after(scenario, engine, servers) == [("PRESENT", "209"), ("LEFT", "200")]
+
+
 def test_voice__change_before_the_first_round(servers: Redis, engine: Engine) -> None:
     """In a new session the library takes a while until it says that a guild is there: what happens then is told."""
 
@@ -376,6 +381,18 @@ def test_voice__back_after_an_outage(servers: Redis, engine: Engine) -> None:
     told = voice_after(scenario, engine, servers)
     assert [step for step in told if step[0] != "PRESENT"] == [("JOINED", "200")]
     assert ("LEFT", "209") not in told
+
+
+def test_voice__stop_in_an_outage(servers: Redis, engine: Engine) -> None:
+    """While the guild is away nobody knows who is there, and the last round says nothing of it."""
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        async with online(await with_cog()):
+            await platform.outage(guild)
+            await platform.settle()
+
+    assert voice_after(scenario, engine, servers) == [("PRESENT", "209")]
 
 
 def test_voice__ghost_of_a_member_who_left(servers: Redis, engine: Engine) -> None:
@@ -467,6 +484,31 @@ def test_voice__rounds_while_connected_only(servers: Redis, engine: Engine, monk
     told = voice_after(scenario, engine, servers)
     assert set(told) == {("PRESENT", "209")}
     assert seen[0] == seen[1]
+
+
+# ---- reactions ----
+
+
+@pytest.mark.parametrize("is_outage", [True, False])
+def test_reactions__removed_unseen_and_added_again(servers: Redis, engine: Engine, is_outage: bool) -> None:
+    """After an outage or in a new session an adding is not taken for one told twice: the removal was missed."""
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        async with online(await with_cog()):
+            await platform.react(guild, GENERAL, ADA, 5000, "👍", author=BEN)
+            await platform.settle()
+            if is_outage:
+                await platform.outage(guild)
+                await platform.outage_over(guild)
+            else:
+                async with platform.forgotten():
+                    pass
+            await platform.react(guild, GENERAL, ADA, 5000, "👍", author=BEN)
+            await platform.settle()
+
+    play(scenario)
+    assert [row.event_type for row in rows(engine, servers) if row.member_id == "1"] == ["REACTION_ADDED"] * 2
 
 
 # ---- into the bot and out of it ----

@@ -130,8 +130,9 @@ class Discord(Server):
         await self._interaction(guild, user, 2, {"id": "1", "type": 1, "name": name, "options": options})
 
     async def press(self, guild: Guild, user: User, custom_id: str) -> None:
-        """Let somebody press a button of an answer."""
+        """Let somebody press a button of the latest answer to a command."""
         message = shapes.message(guild.id, next(iter(guild.channels)), BOT, datetime.now(UTC))
+        message["id"] = str(self.answered_id)
         data = {"custom_id": custom_id, "component_type": 2}
         await self._interaction(guild, user, 3, data, message=message)
 

@@ -1,11 +1,14 @@
 """The guild in which the tests' members meet, and a stage on which something happens to it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
+import discord
+
 from tests.standins import discord_payloads as shapes
-from tests.standins.discord import Discord, standing_in
+from tests.standins.discord import TOKEN, Discord, standing_in, until
 from tests.standins.discord_payloads import Channel, Guild, User
 
 ADA, BEN, CLEO, DORA = User(1, "ada"), User(2, "ben"), User(3, "cleo"), User(5, "dora")
@@ -23,6 +26,18 @@ def harbour(platform: Discord) -> Guild:
     guild.afk_channel_id = AFK
     platform.sit(guild, BEN, ROOM)
     return guild
+
+
+@asynccontextmanager
+async def online(bot: discord.Client) -> AsyncIterator[None]:
+    """Run a bot until the block ends, from when it is ready."""
+    async with bot:
+        task = asyncio.create_task(bot.start(TOKEN))
+        await until(lambda: task.done() or bot.is_ready())
+        if task.done():
+            await task
+        yield
+    await task
 
 
 def play(scenario: Scenario) -> None:

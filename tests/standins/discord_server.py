@@ -6,7 +6,7 @@ time.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -63,8 +63,10 @@ class Server:
         self.guilds: dict[int, Guild] = {}
         self.may_have_members = True
         self.identified = 0
+        self.on_identified: Callable[[], Awaitable[None]] | None = None
         self.resumed = 0
         self.answers: list[Payload] = []
+        self.answered_id = 0
         self.files: list[bytes] = []
         self.commands: list[Payload] = []
         self.posted: list[Payload] = []
@@ -131,7 +133,8 @@ class Server:
     def _answer(self, method: str, path: str) -> Any:
         now = datetime.now(UTC)
         if path.startswith("/interactions"):
-            return {"interaction": {"id": "1", "type": 2, "response_message_id": str(shapes.snowflake(now))}}
+            self.answered_id = shapes.snowflake(now)
+            return {"interaction": {"id": "1", "type": 2, "response_message_id": str(self.answered_id)}}
         if path.startswith("/webhooks"):
             return shapes.message(None, 1, BOT, now, webhook_id=str(APPLICATION_ID))
         if path.endswith("/messages"):
@@ -192,6 +195,8 @@ class Server:
             if not guild.is_unavailable:
                 await self._guild_create(guild)
         self._session.begun = len(self._session.sent)
+        if self.on_identified:
+            await self.on_identified()
         self.identified += 1
 
     def _ready(self, session: Session) -> Payload:

@@ -310,6 +310,21 @@ def test_process__ends_well_after_help(tmp_path: Path) -> None:
     assert "Example: participation import events" in out
 
 
+def test_bot__without_a_token(run: Run) -> None:
+    """Where the token belongs and where it comes from is said in one line."""
+    code, out, err = run("bot", "discord")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: PARTICIPATION_DISCORD_TOKEN is not set: put the bot's token into the environment")
+
+
+def test_bot__without_its_library(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What to install is said in one line."""
+    for name in [name for name in sys.modules if name.startswith(("discord", "participation.bots.discord"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "discord", None)
+    assert run("bot", "discord") == (2, "", "error: discord is not installed: pip install 'participation[discord]'\n")
+
+
 def test_process__refuses_a_wrong_call(tmp_path: Path) -> None:
     """A command that there is not ends the process with code 2 and one line."""
     assert refusal(run_apart(tmp_path, "nonsense")) == "No such command 'nonsense'."
