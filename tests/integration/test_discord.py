@@ -110,6 +110,18 @@ async def with_cog(**options: Any) -> discord.Client:
     return bot
 
 
+class Sharded(discord.AutoShardedClient):
+    """A client whose connections the library keeps one a shard."""
+
+    before_identify_hook = Bot.before_identify_hook
+
+
+async def with_shards(**options: Any) -> discord.Client:
+    client = Sharded(intents=discord.Intents.all(), guild_ready_timeout=0.02)
+    attach(client, **options)
+    return client
+
+
 async def with_attach(**options: Any) -> discord.Client:
     client = Plain()
     attach(client, **options)
@@ -249,7 +261,7 @@ def hour() -> Counter[Row]:
     )
 
 
-@pytest.mark.parametrize("make", [with_cog, with_attach])
+@pytest.mark.parametrize("make", [with_cog, with_attach, with_shards])
 def test_hour__every_event_once(servers: Redis, engine: Engine, make: Callable[[], Awaitable[discord.Client]]) -> None:
     """An hour with every trap in it, in two runs of the bot with people in voice between: nothing twice or missing."""
 

@@ -39,27 +39,29 @@ def sent(queue: Redis) -> list[tuple[Any, ...]]:
     return [(each.event_type.value, each.member_id, each.channel_id) for each in events]
 
 
-async def start(platform: Discord, file: Path, *arguments: str) -> Process:
+async def start(platform: Discord, file: Path, *arguments: str, **environment: str) -> Process:
     words = (sys.executable, "-m", "tests.standins.discord", str(platform.port), str(file), *arguments)
-    return await asyncio.create_subprocess_exec(*words, stdout=PIPE, stderr=PIPE, env=os.environ)
+    return await asyncio.create_subprocess_exec(*words, stdout=PIPE, stderr=PIPE, env=os.environ | environment)
 
 
 Prepare = Callable[[Discord], object]
+VARIABLE: Final = "PARTICIPATION_DISCORD_TOKEN"
+WRONG: Final = "wr0ng.token"
 
 
-def check(*cases: Prepare) -> list[tuple[int | None, list[str]]]:
+def check(*cases: tuple[Prepare, str]) -> list[tuple[int | None, list[str]]]:
     """Run the check on a prepared platform each, all at once; return their exit codes and what they say."""
 
-    async def one(prepare: Prepare) -> tuple[int | None, list[str]]:
+    async def one(prepare: Prepare, token: str) -> tuple[int | None, list[str]]:
         async with standing_in() as platform:
             prepare(platform)
-            process = await start(platform, PROGRAM, "bot", "discord", "--check")
+            process = await start(platform, PROGRAM, "bot", "discord", "--check", **{VARIABLE: token})
             out, err = await asyncio.wait_for(process.communicate(), 60)
-        assert TOKEN not in (out + err).decode()
+        assert token not in (out + err).decode()
         return process.returncode, (out or err.splitlines()[-1]).decode().splitlines()
 
     async def all_of_them() -> list[tuple[int | None, list[str]]]:
-        return [*await asyncio.gather(*map(one, cases))]
+        return [*await asyncio.gather(*(one(*case) for case in cases))]
 
     return asyncio.run(all_of_them())
 
@@ -78,8 +80,9 @@ def nowhere(platform: Discord) -> None:
 
 
 def test_check__tells_what_is_missing_and_records_nothing(queue: Redis) -> None:
-    """Code 0 with everything; code 2 without the privileged intent, in a guild that cannot be viewed, and in none."""
-    complete, without, unseen, alone = check(harbour, without_members, blind, nowhere)
+    """Code 0 with everything; 2 without the privileged intent, in a guild that cannot be viewed, in none, unknown."""
+    platforms = (harbour, without_members, blind, nowhere)
+    complete, without, unseen, alone, wrong = check(*((each, TOKEN) for each in platforms), (harbour, WRONG))
     me = "discord: harbour, application 901"
     assert complete == (0, [me, "nothing is missing in 1 guild(s)"])
     assert without == (
@@ -103,16 +106,10 @@ def test_check__tells_what_is_missing_and_records_nothing(queue: Redis) -> None:
     assert line.startswith("missing: guilds: the bot is in none, so nothing is seen; add it: https://discord.com/")
     assert "client_id=901" in line
     assert "permissions=1024" in line
-    assert sent(queue) == []
-
-
-def test_check__wrong_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A token that Discord does not know is said in one line, without the token."""
-    monkeypatch.setenv("PARTICIPATION_DISCORD_TOKEN", "wr0ng.token")
-    ((code, (line,)),) = check(harbour)
+    code, (line,) = wrong
     assert code == 2
     assert line.startswith("error: PARTICIPATION_DISCORD_TOKEN: Discord does not know this token: reset it under")
-    assert "wr0ng" not in line
+    assert sent(queue) == []
 
 
 @asynccontextmanager

@@ -199,3 +199,9 @@ def registered(command: Payload) -> Payload:
     """Return a command as it is once Discord knows it."""
     known = {"id": "1", "application_id": "901", "version": "1", "default_member_permissions": None, "type": 1}
     return known | {"description": "", "options": []} | command
+
+
+def gateway(url: str) -> Payload:
+    """Return what a bot with shards asks for: how many it should have, and how often it may begin a session."""
+    limit = {"total": 1000, "remaining": 999, "reset_after": 0, "max_concurrency": 1}
+    return {"url": url, "shards": 1, "session_start_limit": limit}

@@ -144,6 +144,7 @@ class Server:
             "/users/@me/guilds": lambda: [shapes.partial_guild(guild_id) for guild_id in self.guilds],
             "/oauth2/applications/@me": self._application,
             "/applications/@me": self._application,
+            "/gateway/bot": lambda: shapes.gateway(self.gateway),
             f"/applications/{APPLICATION_ID}/commands": lambda: [*map(shapes.registered, self.commands)],
         }
         if path not in known:
