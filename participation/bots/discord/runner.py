@@ -17,6 +17,7 @@ from discord.ext import commands
 from participation import settings
 from participation.bots.discord import check
 from participation.bots.discord.adapter import ParticipationCog
+from participation.bots.discord.member_commands import MemberCommands
 from participation.errors import ConfigError, Unavailable
 
 VARIABLE: Final = "PARTICIPATION_DISCORD_TOKEN"
@@ -40,6 +41,8 @@ def run(say: Say, *, only_check: bool, has_member_commands: bool) -> int:
             f"{VARIABLE} is not set: put the bot's token into the environment or .env; it is shown once, under Bot at "
             "https://discord.com/developers/applications"
         )
+    if has_member_commands:
+        settings.load().database()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # it listens to nobody, it only sees them
     try:
@@ -60,6 +63,7 @@ async def _run(token: str, say: Say, *, only_check: bool, has_member_commands: b
     async with _Bot(has_members_intent=not found) as bot:
         if not only_check:
             await bot.add_cog(ParticipationCog(bot))
+            bot.has_member_commands = has_member_commands
         work = asyncio.create_task(bot.start(token, reconnect=not only_check))
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, work.cancel)
@@ -104,3 +108,9 @@ class _Bot(commands.Bot):
     def __init__(self, *, has_members_intent: bool) -> None:
         wanted = {name: True for name in check.INTENTS if name != "members" or has_members_intent}
         super().__init__(commands.when_mentioned, intents=discord.Intents(**wanted), help_command=None)
+        self.has_member_commands = False
+
+    async def setup_hook(self) -> None:
+        if self.has_member_commands:
+            await self.add_cog(MemberCommands(self))
+            await self.tree.sync()
