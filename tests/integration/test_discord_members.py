@@ -24,7 +24,7 @@ class Bot(commands.Bot):
         super().__init__(commands.when_mentioned, intents=discord.Intents.default(), guild_ready_timeout=0.02)
 
     async def setup_hook(self) -> None:
-        await self.add_cog(MemberCommands(self))
+        await self.add_cog(MemberCommands())
         await self.tree.sync()
 
 

@@ -14,6 +14,7 @@ import pytest
 from redis import Redis
 
 from participation import event, keys, message
+from participation.bots.members import COMMANDS
 from participation.local.valkey import Valkey
 from tests.standins.discord import TOKEN, Discord, standing_in, until
 from tests.standins.discord_harbour import ADA, BEN, GENERAL, ROOM, harbour, play
@@ -129,16 +130,18 @@ async def running(platform: Discord, file: Path, *arguments: str) -> AsyncIterat
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_run__records_and_stops_cleanly(queue: Redis, number: signal.Signals) -> None:
-    """Our bot records until it is told to stop, and then who is in voice, for the last time."""
+def test_run__records_and_stops_cleanly(queue: Redis, number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our bot records until it is told to stop, and then who is in voice, for the last time; it has commands, too."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://asked.by.nobody/yet")
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
-        async with running(platform, PROGRAM, "bot", "discord") as process:
+        async with running(platform, PROGRAM, "bot", "discord", "--member-commands") as process:
             await until(lambda: len(sent(queue)) == 1)
             await platform.message(guild, GENERAL, ADA)
             await platform.settle()
             process.send_signal(number)
+        assert {command["name"] for command in platform.commands} == {*COMMANDS}
 
     play(scenario)
     assert sent(queue) == [

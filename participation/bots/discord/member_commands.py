@@ -22,12 +22,12 @@ Act = Callable[[str], Awaitable[str]]
 
 
 class MemberCommands(commands.Cog, name="Participation for members"):
-    """The commands of `participation.bots.members`: `await bot.add_cog(MemberCommands(bot))`, then sync the tree.
+    """The commands of `participation.bots.members`: `await bot.add_cog(MemberCommands())`, then sync the tree.
 
     They need DATABASE_URL. The database is asked in a thread, after Discord was told that an answer is on its way.
     """
 
-    def __init__(self, _bot: commands.Bot) -> None:
+    def __init__(self) -> None:
         self._members = Members(PLATFORM)
 
     async def cog_unload(self) -> None:

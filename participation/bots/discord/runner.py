@@ -60,10 +60,9 @@ def run(say: Say, *, only_check: bool, has_member_commands: bool) -> int:
 
 async def _run(token: str, say: Say, *, only_check: bool, has_member_commands: bool) -> int:
     found = [*check.portal(await _flags(token))]
-    async with _Bot(has_members_intent=not found) as bot:
+    async with _Bot(has_members_intent=not found, has_commands=has_member_commands and not only_check) as bot:
         if not only_check:
             await bot.add_cog(ParticipationCog(bot))
-            bot.has_member_commands = has_member_commands
         work = asyncio.create_task(bot.start(token, reconnect=not only_check))
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, work.cancel)
@@ -105,12 +104,12 @@ def _tell(bot: discord.Client, found: list[str], say: Say) -> None:
 
 
 class _Bot(commands.Bot):
-    def __init__(self, *, has_members_intent: bool) -> None:
+    def __init__(self, *, has_members_intent: bool, has_commands: bool) -> None:
         wanted = {name: True for name in check.INTENTS if name != "members" or has_members_intent}
         super().__init__(commands.when_mentioned, intents=discord.Intents(**wanted), help_command=None)
-        self.has_member_commands = False
+        self._has_commands = has_commands
 
     async def setup_hook(self) -> None:
-        if self.has_member_commands:
-            await self.add_cog(MemberCommands(self))
+        if self._has_commands:
+            await self.add_cog(MemberCommands())
             await self.tree.sync()
