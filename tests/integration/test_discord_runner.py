@@ -17,7 +17,7 @@ from participation import event, keys, message
 from participation.bots.members import COMMANDS
 from participation.local.valkey import Valkey
 from tests.standins.discord import TOKEN, Discord, standing_in, until
-from tests.standins.discord_harbour import ADA, BEN, GENERAL, ROOM, harbour, play
+from tests.standins.discord_harbour import ADA, BEN, FORUM, GENERAL, ROOM, harbour, play
 
 PROGRAM: Final = Path(sys.executable).with_name("participation")
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "discord_bot.py"
@@ -67,6 +67,10 @@ def check(*cases: tuple[Prepare, str]) -> list[tuple[int | None, list[str]]]:
     return asyncio.run(all_of_them())
 
 
+def with_a_hidden_forum(platform: Discord) -> None:
+    harbour(platform).channels[FORUM].is_hidden = True
+
+
 def without_members(platform: Discord) -> None:
     harbour(platform)
     platform.may_have_members = False
@@ -82,10 +86,11 @@ def nowhere(platform: Discord) -> None:
 
 def test_check__tells_what_is_missing_and_records_nothing(queue: Redis) -> None:
     """Code 0 with everything; 2 without the privileged intent, in a guild that cannot be viewed, in none, unknown."""
-    platforms = (harbour, without_members, blind, nowhere)
+    platforms = (with_a_hidden_forum, without_members, blind, nowhere)
     complete, without, unseen, alone, wrong = check(*((each, TOKEN) for each in platforms), (harbour, WRONG))
     me = "discord: harbour, application 901"
-    assert complete == (0, [me, "nothing is missing in 1 guild(s)"])
+    hidden = "hidden: guild g10 (10): 1 channel(s) are not seen: #c120"
+    assert complete == (0, [me, hidden, "nothing is missing in 1 guild(s)"])
     assert without == (
         2,
         [

@@ -45,6 +45,7 @@ class Channel:
     id: int
     type: int
     parent_id: int | None = None
+    is_hidden: bool = False
 
     @property
     def is_thread(self) -> bool:
@@ -69,7 +70,7 @@ class Channel:
             }
         return common | {
             "position": 0,
-            "permission_overwrites": [],
+            "permission_overwrites": [_hide(guild_id)] * self.is_hidden,
             "parent_id": None,
             "nsfw": False,
             "bitrate": 64_000,
@@ -79,6 +80,11 @@ class Channel:
             "rate_limit_per_user": 0,
             "available_tags": [],
         }
+
+
+def _hide(guild_id: int) -> Payload:
+    """Return what keeps everybody out of a channel: the role of all has the guild's id."""
+    return {"id": str(guild_id), "type": 0, "allow": "0", "deny": str(VIEW_CHANNEL)}
 
 
 @dataclass

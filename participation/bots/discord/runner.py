@@ -66,14 +66,17 @@ async def _run(token: str, say: Say, *, only_check: bool, has_member_commands: b
         work = asyncio.create_task(bot.start(token, reconnect=not only_check))
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, work.cancel)
-        if await _is_ready(bot, work):
+        if is_ready := await _is_ready(bot, work):
             found += check.guilds(bot)
             _tell(bot, found, say)
             if only_check:
-                return FOUND if found else 0
-            say("running; Ctrl-C stops it")
+                work.cancel()
+            else:
+                say("running; Ctrl-C stops it")
         with suppress(asyncio.CancelledError):
             await work
+    if only_check:
+        return FOUND if found or not is_ready else 0
     say("stopped")
     return 0
 
