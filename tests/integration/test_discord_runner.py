@@ -10,14 +10,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import discord
 import pytest
 from redis import Redis
 
 from participation import event, keys, message
+from participation.bots.discord import check as checks
 from participation.bots.members import COMMANDS
 from participation.local.valkey import Valkey
 from tests.standins.discord import TOKEN, Discord, standing_in, until
-from tests.standins.discord_harbour import ADA, BEN, FORUM, GENERAL, ROOM, harbour, play
+from tests.standins.discord_harbour import ADA, BEN, FORUM, GENERAL, ROOM, harbour, online, play
 
 PROGRAM: Final = Path(sys.executable).with_name("participation")
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "discord_bot.py"
@@ -76,18 +78,9 @@ def without_members(platform: Discord) -> None:
     platform.may_have_members = False
 
 
-def blind(platform: Discord) -> None:
-    harbour(platform).permissions = 0
-
-
-def nowhere(platform: Discord) -> None:
-    """In no guild at all."""
-
-
 def test_check__tells_what_is_missing_and_records_nothing(queue: Redis) -> None:
-    """Code 0 with everything; 2 without the privileged intent, in a guild that cannot be viewed, in none, unknown."""
-    platforms = (with_a_hidden_forum, without_members, blind, nowhere)
-    complete, without, unseen, alone, wrong = check(*((each, TOKEN) for each in platforms), (harbour, WRONG))
+    """Code 0 with everything; 2 without the privileged intent, or with a token that Discord does not know."""
+    complete, without, wrong = check((with_a_hidden_forum, TOKEN), (without_members, TOKEN), (harbour, WRONG))
     me = "discord: harbour, application 901"
     hidden = "hidden: guild g10 (10): 1 channel(s) are not seen: #c120"
     assert complete == (0, [me, hidden, "nothing is missing in 1 guild(s)"])
@@ -99,23 +92,35 @@ def test_check__tells_what_is_missing_and_records_nothing(queue: Redis) -> None:
             "Bot at https://discord.com/developers/applications, and start the bot again",
         ],
     )
-    assert unseen == (
-        2,
-        [
-            me,
-            "missing: guild g10 (10): the bot can view no text channel, so no message and no reaction is seen there; "
-            "give its role the permission `View Channels`",
-        ],
-    )
-    code, (_, line) = alone
-    assert code == 2
-    assert line.startswith("missing: guilds: the bot is in none, so nothing is seen; add it: https://discord.com/")
-    assert "client_id=901" in line
-    assert "permissions=1024" in line
     code, (line,) = wrong
     assert code == 2
     assert line.startswith("error: PARTICIPATION_DISCORD_TOKEN: Discord does not know this token: reset it under")
     assert sent(queue) == []
+
+
+def test_check__guilds_in_which_nothing_is_seen() -> None:
+    """A guild in which no text channel can be viewed is named; a bot in no guild is told how to get into one."""
+    found: list[str] = []
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        guild.permissions = 0
+        bot = discord.Client(intents=discord.Intents.default(), guild_ready_timeout=0.02)
+        async with online(bot):
+            found.extend([*checks.guilds(bot), *checks.hidden(bot)])
+            await platform.remove_guild(guild)
+            await platform.settle()
+            found.extend(checks.guilds(bot))
+
+    play(scenario)
+    blind, nowhere = found
+    assert blind == (
+        "guild g10 (10): the bot can view no text channel, so no message and no reaction is seen there; give its role "
+        "the permission `View Channels`"
+    )
+    assert nowhere.startswith("guilds: the bot is in none, so nothing is seen; add it: https://discord.com/")
+    assert "client_id=901" in nowhere
+    assert "permissions=1024" in nowhere
 
 
 @asynccontextmanager
