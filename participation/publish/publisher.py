@@ -186,13 +186,18 @@ class Publisher:
     def _run(self) -> None:
         while not self._is_closed:
             self._pause()
-            try:
-                self._work()
-            except Exception as error:
-                # Nothing of the kind is known; a thread that ended would lose all that follows.
-                self._complaints.log("publisher_failed", "error=%r: tried again", error)
-                time.sleep(RETRY_SECONDS)
+            self._try(self._work)
+        # What came while it was busy with the spools.
+        self._try(self._send)
         self._delivery.end(self._rest())
+
+    def _try(self, do: Callable[[], None]) -> None:
+        try:
+            do()
+        except Exception as error:
+            # Nothing of the kind is known; a thread that ended would lose all that follows.
+            self._complaints.log("publisher_failed", "error=%r: tried again", error)
+            time.sleep(RETRY_SECONDS)
 
     def _pause(self) -> None:
         """Let events gather; when none have come for a while, sleep until `track` or other work wakes the thread.
@@ -208,12 +213,16 @@ class Publisher:
 
     def _work(self) -> None:
         """Deliver what waits, then what is in the spools."""
+        self._send()
+        while not self._queue and not self._in_hand and self._delivery.send_spooled():
+            pass
+
+    def _send(self) -> None:
+        """Deliver what waits, to Redis or into the spool; stop at what neither takes."""
         while items := self._take():
             if not (self._delivery.send(items) or self._delivery.save(items)):
                 return
             self._put_down(items)
-        while not self._queue and self._delivery.send_spooled():
-            pass
 
     def _take(self) -> list[Item]:
         """Take in hand, if nothing is, what goes with one round trip."""

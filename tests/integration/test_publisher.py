@@ -5,6 +5,7 @@ import logging
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from redis import Redis
 from participation import ConfigError, InvalidEvent, keys, message
 from participation.local.valkey import Valkey
 from participation.publish import Left, Publisher, spool
+from participation.publish.delivery import Delivery
 from tests.rows import event
 from tests.worker import eventually
 
@@ -431,3 +433,24 @@ def test_log__redis_that_goes_and_comes_is_told_once_each(
     assert [line.split()[0] for line in ours] == ["redis_unavailable", "redis_available"]
     assert "spool" in ours[0]
     assert "a secret name" not in caplog.text
+
+
+def test_close__sends_what_came_while_the_thread_was_busy_with_the_spools(
+    redis: Redis, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last event before the end goes to Redis, which is there, and does not wait for the next start of the bot."""
+    is_busy = threading.Event()
+    look = Delivery.send_spooled
+
+    def look_for_long(delivery: Delivery) -> bool:
+        is_busy.set()
+        eventually(lambda: publisher._is_closed)
+        return look(delivery)
+
+    monkeypatch.setattr(Delivery, "send_spooled", look_for_long)
+    first, last = events(2)
+    publisher.track(first)
+    assert is_busy.wait(30)
+    publisher.track(last)
+    assert publisher.close() == Left(0, 0)
+    assert queued(redis) == ["0", "1"]
