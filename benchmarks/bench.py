@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks import drain, enqueue, latency, nightly, size
+from benchmarks import bots, drain, enqueue, latency, nightly, size
 from benchmarks.report import Part, figure, write
 from benchmarks.servers import Bench, machine, running
 from benchmarks.sizes import FULL, QUICK, Sizes
@@ -16,6 +16,7 @@ from benchmarks.sizes import FULL, QUICK, Sizes
 PARTS: Final[dict[str, Callable[[Bench, Sizes], Part]]] = {
     "drain": drain.measure,
     "enqueue": enqueue.measure,
+    "bots": bots.measure,
     "latency": latency.measure,
     "nightly": nightly.measure,
     "size": size.measure,

@@ -6,7 +6,10 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Events unless said otherwise. The slow contenders get the first so many of the same events."""
+    """Events unless said otherwise. The slow contenders get the first so many of the same events.
+
+    redis_states: in which adapters are measured: it answers; nobody listens; it accepts and says nothing; it refuses.
+    """
 
     rounds: int
     drain: int
@@ -14,6 +17,9 @@ class Sizes:
     drain_single: int
     enqueue: int
     enqueue_many: int
+    track: int
+    updates: int
+    redis_states: tuple[str, ...]
     latency_seconds: int
     latency_rate: int
     latency_burst: int
@@ -32,6 +38,9 @@ FULL: Final = Sizes(
     drain_single=5_000,
     enqueue=20_000,
     enqueue_many=200_000,
+    track=200_000,
+    updates=2_000,
+    redis_states=("up", "down", "hanging", "full"),
     latency_seconds=60,
     latency_rate=1_000,
     latency_burst=20_000,
@@ -50,6 +59,9 @@ QUICK: Final = Sizes(
     drain_single=500,
     enqueue=500,
     enqueue_many=10_000,
+    track=10_000,
+    updates=100,
+    redis_states=("up", "down"),
     latency_seconds=5,
     latency_rate=500,
     latency_burst=2_000,

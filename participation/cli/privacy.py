@@ -25,9 +25,7 @@ Erase = Callable[..., Erased]
 
 def forget(
     who: Annotated[list[str], typer.Argument(metavar="WHO…", help="Accounts, as discord:123456789, or persons.")],
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Do not ask. Without a terminal nobody is asked.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask. Without a terminal nobody is asked.")] = False,
 ) -> None:
     """Erase everything about members: events, highlights, links, dead letters. There is no way back.
 

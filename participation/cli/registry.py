@@ -82,9 +82,7 @@ def unlink(accounts: Accounts) -> None:
     typer.echo(f"{changed} account(s) unlinked, {len(accounts) - changed} were not linked")
 
 
-members.command("forget", epilog="Example: participation members forget discord:80351110224678912")(
-    privacy.forget
-)
+members.command("forget", epilog="Example: participation members forget discord:80351110224678912")(privacy.forget)
 members.command("export", epilog="Example: participation members export irc:ada --output ada.ndjson")(privacy.export)
 members.command("opt-out", epilog="Example: participation members opt-out irc:ada")(privacy.opt_out)
 members.command("opt-in", epilog="Example: participation members opt-in irc:ada")(privacy.opt_in)

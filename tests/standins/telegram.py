@@ -150,7 +150,7 @@ class Telegram:
 
     async def _answer(self, request: web.Request) -> web.Response:
         method = request.match_info["method"]
-        form = await request.post()
+        form = await (request.json() if request.content_type == "application/json" else request.post())
         parameters = {name: _value(value) for name, value in [*request.query.items(), *form.items()]}
         self.calls.append(Call(method, parameters))
         try:
@@ -241,10 +241,12 @@ class Telegram:
 
 
 def _value(value: Any) -> Any:
-    """Return a parameter: both libraries write lists and objects as JSON."""
+    """Return a parameter: in a form lists and objects are written as JSON."""
     if isinstance(value, web.FileField):
         return value.file.read()
+    if not isinstance(value, str):
+        return value
     try:
-        return json.loads(value) if str(value)[:1] in ("[", "{") else value
+        return json.loads(value) if value[:1] in ("[", "{") else value
     except ValueError:
         return value

@@ -28,7 +28,7 @@ FOUND: Final = 2
 Say = Callable[[str], object]
 
 
-def run(say: Say, *, only_check: bool, has_member_commands: bool) -> int:
+def run(say: Say, *, only_check: bool, member_commands: bool) -> int:
     """Check what the bot may see, and unless that is all, run until SIGINT or SIGTERM; return the exit code.
 
     say: writes a line for people. Raises `ConfigError` for a setting that lets nothing be seen, and `Unavailable` when
@@ -41,12 +41,12 @@ def run(say: Say, *, only_check: bool, has_member_commands: bool) -> int:
             f"{VARIABLE} is not set: put the bot's token into the environment or .env; it is shown once, under Bot at "
             "https://discord.com/developers/applications"
         )
-    if has_member_commands:
+    if member_commands:
         settings.load().database()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # it listens to nobody, it only sees them
     try:
-        return asyncio.run(_run(token, say, only_check=only_check, has_member_commands=has_member_commands))
+        return asyncio.run(_run(token, say, only_check=only_check, member_commands=member_commands))
     except discord.LoginFailure as error:
         raise ConfigError(
             f"{VARIABLE}: Discord does not know this token: reset it under Bot at "
@@ -58,9 +58,9 @@ def run(say: Say, *, only_check: bool, has_member_commands: bool) -> int:
         raise Unavailable(f"Discord does not answer ({error}); try again, or see https://discordstatus.com") from error
 
 
-async def _run(token: str, say: Say, *, only_check: bool, has_member_commands: bool) -> int:
+async def _run(token: str, say: Say, *, only_check: bool, member_commands: bool) -> int:
     found = [*check.portal(await _flags(token))]
-    async with _Bot(has_members_intent=not found, has_commands=has_member_commands and not only_check) as bot:
+    async with _Bot(has_members_intent=not found, has_commands=member_commands and not only_check) as bot:
         if not only_check:
             await bot.add_cog(ParticipationCog(bot))
         work = asyncio.create_task(bot.start(token, reconnect=not only_check))

@@ -1,0 +1,79 @@
+"""A bot of somebody's, as a process of its own, while Redis is away and the bot is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from participation import keys, message
+from participation.local.process import kill, spawn
+from participation.local.valkey import Valkey
+from tests.standins.telegram import TOKEN, Telegram
+from tests.standins.telegram_updates import ADA, HARBOUR, NOON
+from tests.standins.telegram_updates import message as wrote
+from tests.worker import eventually
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@contextmanager
+def running(program: str, server: Telegram, folder: Path, redis_url: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run an example until the block ends, from when it asks for updates."""
+    polls = len(server.called("getUpdates"))
+    environment = {
+        **os.environ,
+        "BOT_TOKEN": TOKEN,
+        "BOT_API_URL": server.url,
+        "REDIS_URL": redis_url,
+        "PARTICIPATION_SPOOL_DIR": str(folder / "spool"),
+    }
+    command: list[str | Path] = [sys.executable, EXAMPLES / program]
+    with (folder / "bot.log").open("ab") as log:
+        process = spawn(command, signal.SIGKILL, env=environment, stdout=log, stderr=log)
+    try:
+        eventually(lambda: len(server.called("getUpdates")) > polls or process.poll() is not None)
+        assert process.poll() is None, (folder / "bot.log").read_text()
+        yield process
+    finally:
+        kill(process)
+
+
+def on_disk(folder: Path, text: str) -> bool:
+    return any(text.encode() in path.read_bytes() for path in (folder / "spool").glob("*.spool*"))
+
+
+@pytest.mark.parametrize("program", ["aiogram_bot.py", "telegram_bot.py"])
+def test_killed_bot__loses_nothing_that_was_spooled(program: str, tmp_path: Path) -> None:
+    """Telegram tells each update once: what a bot has seen while Redis was away is there later, as it was then."""
+    updates = [wrote(HARBOUR, ADA, 7_000 + number, NOON + timedelta(seconds=number)) for number in range(60)]
+    with Valkey(tmp_path / "valkey") as valkey, Telegram() as server:
+        valkey.stop()
+        with running(program, server, tmp_path, valkey.url) as bot:
+            server.happens(*updates[:50])
+            eventually(lambda: all(on_disk(tmp_path, f'"object_id":"{number}"') for number in range(7_000, 7_050)))
+            bot.send_signal(signal.SIGKILL)
+            bot.wait()
+        valkey.start()
+        with running(program, server, tmp_path, valkey.url) as bot, Redis.from_url(valkey.url) as redis:
+            server.happens(*updates[50:])
+            eventually(lambda: redis.llen(keys.EVENTS) == 60)
+            bot.send_signal(signal.SIGTERM)
+            assert bot.wait(30) == 0
+            raws: Any = redis.lrange(keys.EVENTS, 0, -1)
+    found = {item["object_id"]: item["occurred_at"] for item in map(decoded, raws)}
+    assert found == {str(7_000 + number): f"2026-03-10T12:{number // 60:02}:{number % 60:02}Z" for number in range(60)}
+    assert [*(tmp_path / "spool").glob("*.spool*")] == []
+
+
+def decoded(raw: bytes) -> dict[str, str]:
+    given = message.decode(raw).event
+    assert isinstance(given, dict)
+    return given

@@ -1,0 +1,131 @@
+"""The example that is not in Python: a bot for Node, with a Celery client of that world, against the stand-in."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import aiogram
+import pytest
+from redis import Redis
+from sqlalchemy import Engine, text
+
+from participation import event, keys
+from participation.bots.telegram import mapping
+from participation.ingest.flush import store
+from participation.local.process import kill, spawn
+from participation.local.valkey import Valkey
+from tests.standins.telegram import TOKEN, Telegram
+from tests.standins.telegram_updates import (
+    ADA,
+    ANONYMOUS_ADMIN,
+    BEN,
+    HARBOUR,
+    NEWS,
+    ROBOT,
+    TELEGRAM,
+    Json,
+    message,
+    photo,
+    private,
+    reaction,
+    thumb,
+)
+from tests.worker import SECONDS, eventually
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "node"
+
+pytestmark = pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="Node is not installed")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example, installed as its first line says, but nothing of it is run by that."""
+    folder = tmp_path_factory.mktemp("node") / "bot"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("node_modules"))
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", f"--cache={folder / 'cache'}"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=180)
+    return folder
+
+
+@pytest.fixture
+def server() -> Iterator[Telegram]:
+    with Telegram() as server:
+        server.administrator_in.add(HARBOUR["id"])
+        yield server
+
+
+@pytest.fixture
+def bot(program: Path, server: Telegram, valkey: Valkey, redis: Redis, tmp_path: Path) -> Iterator[Any]:
+    """The running bot, which has asked for updates."""
+    servers = {"REDIS_URL": valkey.url, "BOT_TOKEN": TOKEN, "BOT_API_URL": server.url}
+    with (tmp_path / "bot.log").open("wb") as log:
+        process = spawn(
+            ["node", "bot.js"], signal.SIGKILL, cwd=program, env={**os.environ, **servers}, stdout=log, stderr=log
+        )
+    try:
+        eventually(lambda: bool(server.called("getUpdates")) or process.poll() is not None)
+        yield process
+    finally:
+        kill(process)
+
+
+def expected(updates: list[Json]) -> set[str]:
+    """The identities that the adapters in Python give these updates."""
+    read = [aiogram.types.Update.model_validate({"update_id": 1, **update}) for update in updates]
+    events = chain.from_iterable(
+        mapping.events(update, lambda chat_id: f"telegram:{chat_id}", mapping.Albums()) for update in read
+    )
+    return {event.event_id(each).hex for each in events}
+
+
+def test_node_bot__its_events_are_those_of_the_adapters(
+    bot: "subprocess.Popen[bytes]", server: Telegram, redis: Redis, engine: Engine
+) -> None:
+    """What it sends is stored, and is the same event that a bot in Python would have sent."""
+    updates = [
+        message(HARBOUR, ADA, 1),
+        message(HARBOUR, BEN, 2, photo=photo()),
+        message(HARBOUR, ROBOT, 3),
+        message(HARBOUR, ANONYMOUS_ADMIN, 4, text="ahoy", sender_chat=HARBOUR),
+        reaction(HARBOUR, BEN, 1, [], [thumb()]),
+        reaction(HARBOUR, BEN, 1, [thumb()], [thumb("🔥")]),
+    ]
+    ignored = [
+        message(private(ADA), ADA, 5),
+        message(HARBOUR, TELEGRAM, 6, text="news", sender_chat=NEWS, is_automatic_forward=True),
+        message(HARBOUR, ADA, 7, new_chat_title="Harbour"),
+    ]
+    server.happens(*updates, *ignored)
+    eventually(lambda: redis.llen(keys.EVENTS) == 7)
+    server.wait_until_polled()
+    bot.send_signal(signal.SIGTERM)
+    assert bot.wait(SECONDS) == 0
+    raws: Any = redis.lrange(keys.EVENTS, 0, -1)
+    counts = store(engine, "node", raws)
+    assert counts
+    assert (counts.received, counts.stored, counts.dead) == (7, 7, 0)
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT event_id, actor_kind FROM participation_events"))
+        found = {row.event_id.hex: row.actor_kind for row in rows}
+    assert found.keys() == expected(updates)
+    assert sorted(found.values()) == ["anonymous", "bot", *["user"] * 5]
+
+
+def test_node_bot__waits_for_a_redis_that_refuses(
+    bot: "subprocess.Popen[bytes]", server: Telegram, redis: Redis
+) -> None:
+    """An event that Redis does not take is tried again until it does."""
+    redis.config_resetstat()
+    redis.config_set("maxmemory", 1)
+    try:
+        server.happens(message(HARBOUR, ADA, 1))
+        server.wait_until_polled()
+        eventually(lambda: "errorstat_OOM" in redis.info("errorstats"))
+    finally:
+        redis.config_set("maxmemory", 0)
+    eventually(lambda: redis.llen(keys.EVENTS) == 1)
