@@ -47,6 +47,8 @@ class Delivery:
         self._spool_bytes = spool_bytes
         self._spools: list[Spool] = []
         self._given_up = 0
+        self._parked = 0
+        self._parked_paths: list[Path] = []
         # Held while a spool is in somebody's hands.
         self._disk = threading.RLock()
         self._try_at = self._save_at = self._adopt_at = 0.0
@@ -55,8 +57,8 @@ class Delivery:
 
     @property
     def spooled(self) -> int:
-        """How many items are in the spools."""
-        return self._given_up + sum(spool.length for spool in list(self._spools))
+        """How many items are in the spools; while something is moved it may be counted twice, never not at all."""
+        return self._given_up + self._parked + sum(spool.length for spool in list(self._spools))
 
     @property
     def due_seconds(self) -> float:
@@ -147,11 +149,17 @@ class Delivery:
     def before_fork(self) -> None:
         """Close the spools: SQLite's connections must not get into a child."""
         self._disk.acquire()
+        self._parked_paths = [spool.path for spool in self._spools]
+        self._parked = sum(spool.length for spool in self._spools)
         self._close()
 
     def after_fork(self) -> None:
         """Open them again, in the parent."""
-        self._adopt_at = 0.0
+        for path in self._parked_paths:
+            # Another process may have it by now, and will send what is in it.
+            with suppress(sqlite3.Error, OSError):
+                self._spools.append(Spool(path, self._spool_bytes))
+        self._parked = 0
         self._disk.release()
 
 

@@ -149,7 +149,9 @@ class Publisher:
     def left(self) -> Left:
         """Return what Redis has not acknowledged."""
         with self._lock:
-            return Left(len(self._queue) + len(self._in_hand), self._delivery.spooled)
+            waiting = len(self._queue) + len(self._in_hand)
+        # In this order: what is on its way into the spool is counted twice rather than not at all.
+        return Left(waiting, self._delivery.spooled)
 
     def flush(self, seconds: float = CLOSE_SECONDS) -> Left:
         """Wait until Redis has everything, but no longer than that; return what is left. Not for an event loop."""

@@ -385,6 +385,7 @@ import os, time
 for n in range(1_000): track(event(object_id=f"parent {n}"))
 while counters().spooled < 1_000: time.sleep(0.01)
 child = os.fork()
+assert counters().spooled == (1_000 if child else 0), counters()
 who = "parent later" if child else "child"
 for n in range(1_000): track(event(object_id=f"{who} {n}"))
 while counters().spooled < 1_000: time.sleep(0.01)
