@@ -23,6 +23,9 @@ ROOT = Path(__file__).parents[2]
 VARIABLE = re.compile(r"\$(?:(?P<escaped>\$)|\{(?P<name>\w+)(?::(?P<kind>[-?])(?P<text>[^}]*))?\})")
 ENV_LINE = re.compile(r"^(?P<off># )?(?P<name>[A-Z][A-Z_]*)=(?P<value>.*)$", re.MULTILINE)
 ONE_SHOT = {"migrate"}
+BOTS = {"discord", "telegram"}
+LENGTHS = {"release": 2, "discord": 3, "telegram": 3}
+"""How many words of a command in the Procfile say what it is."""
 REDIS_SETTINGS = {"--appendonly": "yes", "--appendfsync": "always", "--maxmemory-policy": "noeviction"}
 
 Compose = dict[str, Any]
@@ -170,8 +173,11 @@ def test_compose__hands_every_setting_to_every_process_of_ours() -> None:
     }
     ours = {name: it for name, it in compose()["services"].items() if "build" in it}
 
-    assert ours.keys() == {"migrate", "worker", "beat", "flower"}
-    assert {name: set(it["environment"]) & wanted for name, it in ours.items()} == dict.fromkeys(ours, wanted)
+    assert ours.keys() == {"migrate", "worker", "beat", "flower", *BOTS}
+    # But for the tokens, which are the bots' alone.
+    tokens = {f"PARTICIPATION_{name.upper()}_TOKEN" for name in BOTS}
+    expected = {name: wanted - tokens | {f"PARTICIPATION_{name.upper()}_TOKEN"} & tokens for name in ours}
+    assert {name: set(it["environment"]) & wanted for name, it in ours.items()} == expected
 
 
 def test_env_example__gives_the_defaults_of_the_settings() -> None:
@@ -184,15 +190,28 @@ def test_env_example__gives_the_defaults_of_the_settings() -> None:
     assert given == defaults
 
 
-def test_procfile__honcho_reads_the_four_processes() -> None:
+def test_compose__bots_start_only_when_they_are_asked_for() -> None:
+    services = compose()["services"]
+    profiles = {name: it["profiles"] for name, it in services.items() if "profiles" in it}
+    assert profiles == {"discord": ["discord"], "telegram": ["telegram"]}
+    assert {name: services[name]["command"][:3] for name in profiles} == {
+        name: ["participation", "bot", name] for name in profiles
+    }
+    # Each has a spool of its own.
+    assert len({tuple(services[name]["volumes"]) for name in profiles}) == len(profiles)
+
+
+def test_procfile__honcho_reads_every_process() -> None:
     processes = parse_procfile((ROOT / "Procfile").read_text()).processes
     commands = {name: shlex.split(command) for name, command in processes.items()}
 
-    assert {name: command[: 2 if name == "release" else 4] for name, command in commands.items()} == {
+    assert {name: command[: LENGTHS.get(name, 4)] for name, command in commands.items()} == {
         "release": ["participation", "migrate"],
         "worker": ["celery", "-A", "participation.app", "worker"],
         "beat": ["celery", "-A", "participation.app", "beat"],
         "flower": ["celery", "-A", "participation.app", "flower"],
+        "discord": ["participation", "bot", "discord"],
+        "telegram": ["participation", "bot", "telegram"],
     }
     assert "--address=127.0.0.1" in commands["flower"]
 
