@@ -24,6 +24,8 @@ from participation.errors import ConfigError, InvalidEvent, Unavailable
 from participation.imports import Import
 from participation.ingest.claim import Limits, claim
 from participation.ingest.flush import flush, store
+from participation.local.valkey import Valkey
+from participation.publish import Left, Publisher
 from participation.replay import Replay
 from participation.store import communities, due, highlights, ledger, members, opt_outs
 from participation.store.batches import Counts
@@ -290,6 +292,30 @@ def test_forget__leaves_no_trace(engine: Engine, redis: Redis, who: privacy.Who)
     assert places(engine, redis, ID) == []
     assert places(engine, redis, "ada_") == []
     assert redis.keys("*") == []
+
+
+def test_forget__reaches_what_waits_in_a_spool(
+    engine: Engine, redis: Redis, valkey: Valkey, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What a bot had on its disk is left out when it arrives, and then it is nowhere on that disk either."""
+    monkeypatch.setenv("REDIS_URL", valkey.url)
+    monkeypatch.setenv("PARTICIPATION_SPOOL_DIR", str(tmp_path))
+    publisher = Publisher()
+    redis.config_set("maxmemory", 1)
+    try:
+        for item in (discord(member_id=ID), discord(member_id="bob", object_author_id=ID, object_id="o")):
+            publisher.track(item)
+        eventually(lambda: publisher.left() == Left(0, 2))
+        assert any(ID.encode() in path.read_bytes() for path in tmp_path.iterdir())
+        privacy.forget(engine, ADA)
+    finally:
+        redis.config_set("maxmemory", 0)
+    eventually(lambda: publisher.left() == Left(0, 0))
+    publisher.close()
+    drain(redis, engine)
+    assert [*tmp_path.iterdir()] == []
+    assert places(engine, redis, ID) == []
+    assert members_of(engine) == ["bob"]
 
 
 def test_forget__makes_due_what_it_touches_and_a_day_is_then_as_if_computed_anew(engine: Engine) -> None:

@@ -58,7 +58,7 @@ def checked(code: int) -> list[str]:
 
 def test_check__of_a_bot_that_lacks_nothing_is_0(redis: Redis, server: Telegram) -> None:
     """It says which bot it is, and asks for no updates, which would disturb a bot that runs."""
-    assert checked(0) == ["telegram: @harbour_bot, id 123456", "nothing is missing, as far as 0 known group(s) tell"]
+    assert checked(0) == ["telegram: @harbour_bot, id 123456", "nothing is missing; no group is known yet"]
     assert {call.method for call in server.calls} == {"getMe", "getWebhookInfo"}
 
 

@@ -108,7 +108,7 @@ async def _check(bot: Bot, configured: Settings, say: Say) -> list[str]:
     for text in found:
         say(f"missing: {text}")
     if not found:
-        say(f"nothing is missing, as far as {len(known)} known group(s) tell")
+        say(f"nothing is missing in {len(known)} group(s)" if known else "nothing is missing; no group is known yet")
     return found
 
 
