@@ -135,8 +135,8 @@ class Members:
         def ask(engine: "Engine", account: "Account") -> str:
             from participation import privacy
 
-            return f"{_erased_text(privacy.forget(engine, account))} What you do from now on counts again; /opt_out \
-ends that, too."
+            return f"{_erased_text(privacy.forget(engine, account))} What you do later than five minutes from now \
+counts again; /opt_out ends that, too."
 
         return await self._answer("forget_me", account_id, ask, FAILED)
 

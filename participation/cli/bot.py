@@ -48,4 +48,6 @@ def _missing(extra: str, error: ModuleNotFoundError) -> Exception:
     """Return what to say when the library of an extra is not installed, the error itself if it is another module."""
     if error.name is None or error.name.partition(".")[0] == "participation":
         return error
-    return ConfigError(f"{error.name} is not installed: pip install 'participation[{extra}]'")
+    return ConfigError(
+        f"the module {error.name} is not installed: install participation[{extra}], as docs/bots.md says"
+    )

@@ -30,7 +30,7 @@ def forget(
     """Erase everything about members: events, highlights, links, dead letters. There is no way back.
 
     It always means the whole person, with all linked accounts. What they did until now and is still on its way is
-    left out when it arrives; what they do later counts again. A repeat is safe.
+    left out when it arrives; what they do later than in five minutes counts again. A repeat is safe.
     """
     with context.database() as engine:
         people = [privacy.accounts(engine, each) for each in who]
@@ -94,7 +94,7 @@ def _erase(engine: Engine, erase: Erase, who: Account | str, done: str) -> None:
         "link(s)": found.links,
     }
     said = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing was there"
-    due = f"; {len(found.days):,} day(s) are due to be computed again" if found.days else ""
+    due = f"; {len(found.days):,} day(s) are marked to be computed again" if found.days else ""
     typer.echo(f"{_names(found.accounts)}: {done}: {said}{due}")
 
 

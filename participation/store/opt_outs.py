@@ -37,8 +37,14 @@ ON CONFLICT (account_hash) DO UPDATE SET until = greatest(o.until, excluded.unti
 """)
 
 _ADMIT = text("""
-UPDATE opt_outs SET until = now()
-WHERE account_hash = ANY(CAST(:hashes AS bytea[])) AND until = 'infinity'
+WITH ended AS (
+    SELECT account_hash, until FROM opt_outs
+    WHERE account_hash = ANY(CAST(:hashes AS bytea[])) AND until > now()
+    FOR UPDATE
+), admitted AS (
+    UPDATE opt_outs AS o SET until = now() FROM ended WHERE o.account_hash = ended.account_hash
+)
+SELECT count(*) FILTER (WHERE NOT isfinite(until)) FROM ended
 """)
 
 # Python has no moment for infinity.
@@ -73,8 +79,11 @@ def bar(connection: Connection, accounts: Collection[Account], *, forever: bool)
 
 
 def admit(connection: Connection, accounts: Collection[Account]) -> int:
-    """Keep again what these accounts do from now on; return how many had opted out. The caller commits."""
-    return connection.execute(_ADMIT, {"hashes": _hashes(connection, accounts)}).rowcount
+    """Keep again what these accounts do from now on; return how many had opted out. The caller commits.
+
+    Also where they only were forgotten, minutes ago.
+    """
+    return int(connection.scalar(_ADMIT, {"hashes": _hashes(connection, accounts)}) or 0)
 
 
 def are_out(connection: Connection, accounts: Collection[Account]) -> bool:

@@ -59,8 +59,8 @@ def test_forget__says_whom_and_what(engine: Engine, tell: Tell) -> None:
         members.link(connection, "the countess", [Account("irc", "ada"), Account("discord", "1")])
     out, _ = tell("members", "forget", "the countess", "irc:ada", "irc:nobody")
     assert out.splitlines() == [
-        "discord:1, irc:ada: erased: 2 event(s), 1 mention(s) in events of others, 2 link(s); 1 day(s) are due to be "
-        "computed again",
+        "discord:1, irc:ada: erased: 2 event(s), 1 mention(s) in events of others, 2 link(s); 1 day(s) are marked to "
+        "be computed again",
         "discord:1: erased: nothing was there",
         "irc:nobody: erased: nothing was there",
     ]
@@ -111,7 +111,7 @@ def test_opt_out__and_in(engine: Engine, tell: Tell) -> None:
     """Nothing is kept in between, and each command says what it means now."""
     put(engine, [event()])
     out, _ = tell("members", "opt-out", "irc:ada")
-    assert out == "irc:ada: erased, and nothing more is kept: 1 event(s); 1 day(s) are due to be computed again\n"
+    assert out == "irc:ada: erased, and nothing more is kept: 1 event(s); 1 day(s) are marked to be computed again\n"
     put(engine, [event()])
     assert count(engine) == 0
     assert "an account has opted out" in tell("members", "link", "ada", "irc:ada", code=2)[1]

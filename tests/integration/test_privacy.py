@@ -452,8 +452,9 @@ def test_opt_in__what_was_before_stays_out(engine: Engine) -> None:
     assert not privacy.kept(engine, ada).opted_out
     assert put(engine, [event(occurred_at=soon(-1)), event(occurred_at=soon(30))]) == Counts(1, 1, 0, 0, 1)
     privacy.forget(engine, ada)
-    privacy.opt_in(engine, ada)
     assert put(engine, [event(occurred_at=soon(30))]) == Counts(0, 0, 0, 0, 1)
+    assert privacy.opt_in(engine, ada) == ((ada,), 0)
+    assert put(engine, [event(occurred_at=soon(30))]) == Counts(1, 1, 0, 0)
 
 
 def test_forget__does_not_end_an_opt_out(engine: Engine) -> None:

@@ -15,7 +15,7 @@ import pytest
 from redis import Redis
 
 from participation import keys, settings
-from participation.bots.aiogram.runner import run
+from participation.bots.aiogram.runner import NO_GROUP, run
 from participation.bots.members import COMMANDS
 from participation.cli import main
 from participation.errors import ConfigError, ParticipationError
@@ -58,7 +58,7 @@ def checked(code: int) -> list[str]:
 
 def test_check__of_a_bot_that_lacks_nothing_is_0(redis: Redis, server: Telegram) -> None:
     """It says which bot it is, and asks for no updates, which would disturb a bot that runs."""
-    assert checked(0) == ["telegram: @harbour_bot, id 123456", "nothing is missing; no group is known yet"]
+    assert checked(0) == ["telegram: @harbour_bot, id 123456", NO_GROUP]
     assert {call.method for call in server.calls} == {"getMe", "getWebhookInfo"}
 
 
@@ -251,4 +251,6 @@ def test_run__without_the_extra_says_how_to_install_it(tmp_path: Path) -> None:
         env=os.environ,
     )
     assert done.returncode == 2
-    assert done.stderr.decode() == "error: aiogram is not installed: pip install 'participation[aiogram]'\n"
+    assert done.stderr.decode() == (
+        "error: the module aiogram is not installed: install participation[aiogram], as docs/bots.md says\n"
+    )

@@ -322,7 +322,11 @@ def test_bot__without_its_library(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     for name in [name for name in sys.modules if name.startswith(("discord", "participation.bots.discord"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "discord", None)
-    assert run("bot", "discord") == (2, "", "error: discord is not installed: pip install 'participation[discord]'\n")
+    assert run("bot", "discord") == (
+        2,
+        "",
+        "error: the module discord is not installed: install participation[discord], as docs/bots.md says\n",
+    )
 
 
 def test_process__refuses_a_wrong_call(tmp_path: Path) -> None:

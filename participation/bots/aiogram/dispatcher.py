@@ -37,7 +37,9 @@ class Participation:
         try:
             from aiogram.types import BufferedInputFile
         except ImportError as error:
-            raise ConfigError("aiogram is not installed: pip install 'participation[aiogram]'") from error
+            raise ConfigError(
+                "aiogram is not installed: install participation[aiogram], as docs/bots.md says"
+            ) from error
         self._listener = Listener(communities, publisher, Commands(BufferedInputFile) if member_commands else None)
 
     def setup(self, dispatcher: "Dispatcher") -> None:

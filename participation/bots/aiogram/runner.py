@@ -35,6 +35,11 @@ logger = logging.getLogger(__name__)
 
 VARIABLE: Final = "PARTICIPATION_TELEGRAM_TOKEN"
 
+NO_GROUP: Final = (
+    "nothing is missing of what can be checked; no group is known yet: start the bot, write something in the group, "
+    "and check again"
+)
+
 FOUND: Final = 2
 """Exit code of a check that finds something."""
 
@@ -51,6 +56,8 @@ def run(say: Say, *, only_check: bool, member_commands: bool) -> int:
     token = configured.telegram_token.get_secret_value() if configured.telegram_token else ""
     if not token:
         raise ConfigError(f"{VARIABLE} is not set: put the token that BotFather gave you into the environment or .env")
+    if member_commands:
+        configured.database()
     # Some errors of the libraries below name the URL, and the token is part of it.
     if not only_check:
         _log_without(token)
@@ -108,7 +115,7 @@ async def _check(bot: Bot, configured: Settings, say: Say) -> list[str]:
     for text in found:
         say(f"missing: {text}")
     if not found:
-        say(f"nothing is missing in {len(known)} group(s)" if known else "nothing is missing; no group is known yet")
+        say(f"nothing is missing in {len(known)} group(s)" if known else NO_GROUP)
     return found
 
 

@@ -43,7 +43,8 @@ def run(say: Say, *, only_check: bool, member_commands: bool) -> int:
         )
     if member_commands:
         settings.load().database()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    level = logging.WARNING if only_check else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # it listens to nobody, it only sees them
     try:
         return asyncio.run(_run(token, say, only_check=only_check, member_commands=member_commands))

@@ -41,7 +41,9 @@ def add_participation(
 
         from participation.bots.telegram.handler import See
     except ImportError as error:
-        raise ConfigError("python-telegram-bot is not installed: pip install 'participation[telegram]'") from error
+        raise ConfigError(
+            "python-telegram-bot is not installed: install participation[telegram], as docs/bots.md says"
+        ) from error
     listener = Listener(communities, publisher, Commands(InputFile) if member_commands else None)
     app.add_handler(See(listener, app.bot), GROUP)
     for hook in ("post_stop", "post_shutdown"):

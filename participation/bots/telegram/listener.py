@@ -5,7 +5,8 @@ Nothing here waits, and nothing is ever raised: the adapters stand in the way of
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from participation import settings
@@ -38,7 +39,7 @@ class Listener:
         folder = settings.folder("PARTICIPATION_SPOOL_DIR", configured.spool_dir)
         self.chats = Chats(folder, communities or {})
         self._albums = Albums()
-        self._checks: dict[int, asyncio.Task[None]] = {}
+        self._checks: dict[tuple[int, int | None], asyncio.Task[bool]] = {}
 
     def see(self, update: Any, bot: Any) -> None:
         """Record what the update tells. Never raises."""
@@ -97,18 +98,32 @@ class Listener:
         self._recorder.note_presence(place, is_present=presence.is_present, changed_at=presence.changed_at)
 
     def _look_further(self, update: Any, bot: Any) -> tuple[()]:
-        """Begin what takes time: the answer to a member; at the first update, the check of what will not be told."""
-        if bot.id not in self._checks:
-            # By now the server knows which kinds of updates are asked for.
-            self._checks[bot.id] = asyncio.get_running_loop().create_task(_check(bot))
+        """Begin what takes time: the answer to a member, and once each the checks of what will not be told."""
+        # Not before the first update: by then the server knows which kinds of them are asked for.
+        self._check_once((bot.id, None), partial(_check, bot))
+        if (group_id := mapping.group_id(update)) is not None:
+            self._check_once((bot.id, group_id), partial(self._check_group, bot, group_id))
         if self._commands is not None and update.message is not None:
             self._commands.hear(update.message, bot)
         return ()
 
+    def _check_once(self, what: tuple[int, int | None], look: Callable[[], Coroutine[Any, Any, bool]]) -> None:
+        if what not in self._checks and len(self._checks) <= check.CHATS:
+            self._checks[what] = asyncio.get_running_loop().create_task(look())
 
-async def _check(bot: Any) -> None:
+    async def _check_group(self, bot: Any, chat_id: int) -> bool:
+        if await self._checks[bot.id, None]:
+            async for text in check.chats(bot, [chat_id]):
+                logger.warning("telegram_incomplete bot=%d: %s", bot.id, text)
+        return True
+
+
+async def _check(bot: Any) -> bool:
+    """Say what the bot will not be told anywhere; return whether Telegram has answered."""
     try:
         for text in [*check.updates(await bot.get_webhook_info()), *check.rights(await bot.get_me())]:
             logger.warning("telegram_incomplete bot=%d: %s", bot.id, text)
     except Exception as error:
         logger.warning("telegram_not_checked bot=%d error=%s", bot.id, type(error).__name__)
+        return False
+    return True
