@@ -18,7 +18,7 @@ from participation import keys, message
 from participation.publish.bulk import CHUNK
 from participation.publish.complaints import Complaints
 from participation.publish.push import Sender
-from participation.publish.spool import Item, Spool, abandoned
+from participation.publish.spool import Item, Spool, abandoned, is_damage
 
 logger = logging.getLogger(__name__)
 
@@ -110,17 +110,38 @@ class Delivery:
             if not self._spools:
                 return False
             spool = self._spools[0]
-            last, items = spool.first(CHUNK)
+            try:
+                last, items = spool.first(CHUNK)
+            except sqlite3.Error as error:
+                self._set_aside(spool, error)
+                return True
         if items and not self.send(items):
             return False
         with self._disk:
             # Unless it was closed meanwhile: whoever opens it next sends them once more.
             if spool in self._spools:
-                spool.remove(last)
+                self._remove(spool, last)
                 if not spool.length:
                     self._spools.remove(spool)
                     spool.close()
         return True
+
+    def _set_aside(self, spool: Spool, error: sqlite3.Error) -> None:
+        """Do without a spool that is damaged, or others would wait behind it for ever; raise any other error."""
+        if not is_damage(error):
+            raise error
+        self._spools.remove(spool)
+        logger.error("spool_damaged detail=%r path=%s: set aside with what is left in it", str(error), spool.path)
+        spool.set_aside()
+
+    def _remove(self, spool: Spool, last: int) -> None:
+        try:
+            spool.remove(last)
+        except sqlite3.Error as error:
+            # To remove takes room on the disk. Redis has it: what comes after it must not wait for that.
+            self._complaints.log(
+                "spool_unavailable", "detail=%r folder=%s: what was sent stays in it", str(error), self._folder
+            )
 
     def _adopt(self) -> None:
         if time.monotonic() >= self._adopt_at:

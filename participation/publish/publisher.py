@@ -169,11 +169,14 @@ class Publisher:
         with self._lock:
             self._is_closed = True
             thread = self._thread
-        if thread is not None:
-            self._delivery.hasten()
-            self._wake.set()
-            thread.join(seconds)
-            # Again if that thread still waits for Redis, perhaps for longer than the program lives.
+        self._delivery.hasten()
+        self._wake.set()
+        try:
+            if thread is not None:
+                thread.join(seconds)
+        finally:
+            # Again if that thread still waits for Redis, perhaps for longer than the program lives; also if a second
+            # Ctrl-C ends the waiting.
             self._delivery.end(self._rest())
         return self.left()
 
@@ -181,7 +184,11 @@ class Publisher:
 
     def _start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="participation-publisher", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # no more threads: the next event tries again
+            self._thread = None
+            self._complaints.log("publisher_waits", "error=%r: events stay in memory", error)
         # A child of multiprocessing ends with its finalizers and without atexit.
         util.Finalize(None, _close_all, exitpriority=100)
 

@@ -48,6 +48,8 @@ class Spool:
         """Open the file that is there; raise `sqlite3.Error` or `OSError` while somebody else has it."""
         self.path = path
         self.length = 0
+        # What is removed and still in the file, because the disk was full.
+        self._removed = 0
         self._connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=rw", timeout=0, isolation_level=None, uri=True, check_same_thread=False
         )
@@ -83,22 +85,49 @@ class Spool:
 
     def first(self, count: int) -> tuple[int, list[Item]]:
         """Return the oldest items, and the number under which `remove` removes them."""
-        rows = self._connection.execute("SELECT id, list, argument FROM items ORDER BY id LIMIT ?", (count,)).fetchall()
+        query = "SELECT id, list, argument FROM items WHERE id > ? ORDER BY id LIMIT ?"
+        rows = self._connection.execute(query, (self._removed, count)).fetchall()
         return rows[-1][0] if rows else 0, [Item(*row[1:]) for row in rows]
 
     def remove(self, last: int) -> None:
-        """Remove what `first` returned."""
-        self.length -= self._connection.execute("DELETE FROM items WHERE id <= ?", (last,)).rowcount
+        """Remove what `first` returned. If that raises, `first` does not return it again while the file is open."""
+        query = "SELECT count(*) FROM items WHERE id > ? AND id <= ?"
+        self.length -= self._connection.execute(query, (self._removed, last)).fetchone()[0]
+        self._removed = max(self._removed, last)
+        self._connection.execute("DELETE FROM items WHERE id <= ?", (self._removed,))
+        # SQLite begins with the numbers anew when the table is empty.
+        self._removed = 0
 
     def close(self) -> None:
         """Give the file up, and delete it if nothing is left in it."""
         try:
             if not self.length:
-                self._connection.execute("PRAGMA journal_mode = DELETE")  # its own file goes with that
+                with suppress(sqlite3.Error):  # a full disk
+                    self._connection.execute("PRAGMA journal_mode = DELETE")  # its own file goes with that
                 # While it is still locked: whoever opens it now learns that it is gone.
                 self.path.unlink(missing_ok=True)
+                self.path.with_name(f"{self.path.name}-wal").unlink(missing_ok=True)
         finally:
             self._connection.close()
+
+
+    def set_aside(self) -> None:
+        """Give a damaged file up, and keep what is left in it under another name."""
+        self._connection.close()
+        set_aside(self.path)
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether the file is to blame, and no later try will do better."""
+    return getattr(error, "sqlite_errorname", "").startswith(_DAMAGED)
+
+
+def set_aside(path: Path) -> None:
+    """Rename a damaged file and what SQLite keeps beside it, so that nobody opens it any more."""
+    damaged = path.with_suffix(".damaged")
+    path.rename(damaged)
+    with suppress(FileNotFoundError):
+        path.with_name(f"{path.name}-wal").rename(damaged.with_name(f"{damaged.name}-wal"))
 
 
 def abandoned(folder: Path, most_bytes: int) -> list[Spool]:
@@ -108,6 +137,6 @@ def abandoned(folder: Path, most_bytes: int) -> list[Spool]:
         try:
             found.append(Spool(path, most_bytes))
         except (sqlite3.Error, OSError) as error:
-            if getattr(error, "sqlite_errorname", "") in _DAMAGED:
-                path.rename(path.with_suffix(".damaged"))
+            if is_damage(error):
+                set_aside(path)
     return found

@@ -455,3 +455,39 @@ def test_close__sends_what_came_while_the_thread_was_busy_with_the_spools(
     publisher.track(last)
     assert publisher.close() == Left(0, 0)
     assert queued(redis) == ["0", "1"]
+
+
+def test_track__thread_that_cannot_start_is_started_later(
+    redis: Redis, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit on threads loses nothing, and the bot hears nothing of it; without a thread, the disk has all."""
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert publisher.track(event(object_id="0"))
+        closed = Publisher()
+        assert closed.track(event(object_id="1"))
+        assert closed.close() == Left(0, 1)
+    assert publisher.track(event(object_id="2"))
+    eventually(lambda: set(queued(redis)) == {"0", "1", "2"})
+
+
+def test_spool__damaged_page_holds_nothing_else_up(redis: Redis, publisher: Publisher, tmp_path: Path) -> None:
+    """A file that cannot be read to its end is set aside, and what is behind it is sent."""
+    first, second = (spool.Spool.create(tmp_path / SPOOL, 10**8) for _ in range(2))
+    items = [spool.Item(keys.EVENTS, orjson.dumps(item)) for item in events(3_000)]
+    first.append(items)
+    second.append([spool.Item(keys.EVENTS, orjson.dumps(event(object_id="behind")))])
+    for each in (first, second):
+        each.close()
+    content = bytearray(first.path.read_bytes())
+    page = 20 * spool.PAGE_BYTES
+    assert content[page] == 13  # a page of rows
+    content[page + 8 : page + 40] = b"\xff" * 32
+    first.path.write_bytes(content)
+    publisher.track(event(object_id="new"))
+    eventually(lambda: {"new", "behind"} <= set(queued(redis)))
+    assert first.path.with_suffix(".damaged").exists()

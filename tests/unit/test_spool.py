@@ -99,3 +99,19 @@ def test_abandoned__empty_folder_and_none(tmp_path: Path) -> None:
     """Without a spool there is nothing to find, and nothing is made."""
     assert abandoned(tmp_path, BYTES) == abandoned(tmp_path / "none", BYTES) == []
     assert [*tmp_path.iterdir()] == []
+
+
+def test_spool__what_the_disk_does_not_remove_is_not_returned_again(tmp_path: Path) -> None:
+    """Redis has it: on a full disk the rest goes on, and is removed with it once there is room."""
+    spool = Spool.create(tmp_path, BYTES)
+    spool.append(ITEMS)
+    last, _ = spool.first(4)
+    spool._connection.execute("PRAGMA query_only = ON")  # as a disk that takes nothing
+    with pytest.raises(sqlite3.Error):
+        spool.remove(last)
+    assert (spool.length, spool.first(9)[1]) == (3, ITEMS[4:])
+    spool._connection.execute("PRAGMA query_only = OFF")
+    spool.remove(spool.first(9)[0])
+    spool.append(ITEMS)
+    assert (spool.length, spool.first(9)[1]) == (7, ITEMS)
+    spool.close()
