@@ -110,7 +110,6 @@ class Spool:
         finally:
             self._connection.close()
 
-
     def set_aside(self) -> None:
         """Give a damaged file up, and keep what is left in it under another name."""
         self._connection.close()

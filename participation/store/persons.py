@@ -5,7 +5,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from participation import event
-from participation.errors import ConfigError, InvalidEvent
+from participation.errors import ConfigError, InvalidEvent, Unavailable
 from participation.store.members import Account
 
 _PERSON = text("""
@@ -37,11 +37,14 @@ class Person(NamedTuple):
 def of(connection: Connection, account: Account) -> Person:
     """Return whose account it is; by itself it is the person `<platform>:<account_id>`.
 
-    Raises `InvalidEvent` for what no account can be called.
+    Raises `InvalidEvent` for what no account can be called, and `Unavailable` if the account is linked or unlinked now.
     """
     event.check(platform=account.platform, member_id=account.account_id)
     linked = connection.scalar(_PERSON, account._asdict())
-    return _person(connection, f"{account.platform}:{account.account_id}" if linked is None else linked)
+    found = _person(connection, f"{account.platform}:{account.account_id}" if linked is None else linked)
+    if account not in found.accounts:
+        raise _changing(account.account_id)
+    return found
 
 
 def named(connection: Connection, who: str) -> Person:
@@ -78,4 +81,11 @@ def _person(connection: Connection, person_id: str) -> Person:
     own = parsed(person_id)
     if own is not None and connection.scalar(_PERSON, own._asdict()) is None:
         accounts.add(own)
+    if not accounts:
+        raise _changing(person_id)
     return Person(person_id, tuple(sorted(accounts)))
+
+
+def _changing(name: str) -> Unavailable:
+    """Return what to say when a link has changed between two looks: whom the name meant is somebody else by now."""
+    return Unavailable(f"the links of {name!r} are being changed at this moment: try again")

@@ -18,6 +18,7 @@ import orjson
 import pytest
 from redis import Redis
 from sqlalchemy import Engine, text
+from sqlalchemy import event as listeners
 
 from participation import keys, message, privacy
 from participation.errors import ConfigError, InvalidEvent, Unavailable
@@ -27,7 +28,7 @@ from participation.ingest.flush import flush, store
 from participation.local.valkey import Valkey
 from participation.publish import Left, Publisher
 from participation.replay import Replay
-from participation.store import communities, due, highlights, ledger, members, opt_outs
+from participation.store import communities, due, highlights, ledger, members, opt_outs, persons
 from participation.store.batches import Counts
 from participation.store.database import connect, transaction
 from participation.store.dead_letters import Choice
@@ -623,3 +624,20 @@ def test_kept_and_export__are_complete_and_of_nobody_else(engine: Engine) -> Non
     privacy.forget(engine, PERSON)
     assert privacy.kept(engine, ADA).is_nothing
     assert [orjson.loads(line)["kind"] for line in privacy.export(engine, ADA)] == ["about"]
+
+
+def test_person__whose_links_change_meanwhile_is_not_taken_for_another(engine: Engine) -> None:
+    """Between two looks at the links nobody else is erased in place of who asked: it is to be tried again."""
+    ben = Account("discord", "ben")
+    for others in ([], [ben]):
+        with transaction(engine) as connection:
+            members.link(connection, PERSON, [ADA, *others])
+
+        def unlink(*_: Any) -> None:
+            with transaction(engine) as other:
+                members.unlink(other, [ADA])
+
+        with transaction(engine) as connection:
+            listeners.listen(connection, "after_cursor_execute", unlink)
+            with pytest.raises(Unavailable, match="being changed at this moment: try again"):
+                persons.of(connection, ADA)

@@ -140,3 +140,14 @@ def test_file__that_cannot_be_written_costs_nothing_but_the_memory(
     settle()
     assert chats.place(NEW) == OLD
     assert "chats_unwritable" in caplog.text
+
+
+def test_chats__many_at_once_are_written_by_few_threads(tmp_path: Path) -> None:
+    """On a slow disk what comes meanwhile goes with the next writing, and nothing of it is missing."""
+    chats = Chats(tmp_path, {})
+    with chats._writing:
+        for number in range(50):
+            chats.see(OTHER - number, BOT)
+        assert sum(thread.name == "participation-chats" for thread in threading.enumerate()) == 1
+    settle()
+    assert Chats(tmp_path, {}).of(BOT) == {OTHER - number for number in range(50)}

@@ -53,7 +53,7 @@ def run(say: Say, *, only_check: bool, member_commands: bool) -> int:
     that lets nothing be seen, and `Unavailable` when Telegram does not answer at the start.
     """
     configured = settings.load()
-    token = configured.telegram_token.get_secret_value() if configured.telegram_token else ""
+    token = configured.telegram_token.get_secret_value().strip() if configured.telegram_token else ""
     if not token:
         raise ConfigError(f"{VARIABLE} is not set: put the token that BotFather gave you into the environment or .env")
     if member_commands:

@@ -30,6 +30,8 @@ class Chats:
         self._path = folder / FILE
         self._communities = communities
         self._writing = threading.Lock()
+        # Whether a thread is about to write all that is known by then.
+        self._is_due = False
         # Replaced, never changed: the thread that writes reads them.
         self._migrated: Mapping[int, int] = {}
         self._present: Mapping[int, frozenset[int]] = {}
@@ -79,6 +81,9 @@ class Chats:
 
     def _set(self, bot_id: int, chats: frozenset[int]) -> None:
         self._present = {**self._present, bot_id: chats}
+        if self._is_due:
+            return
+        self._is_due = True
         try:
             threading.Thread(target=self._write, name="participation-chats").start()
         except RuntimeError:  # no more threads, or the program is about to end
@@ -99,6 +104,7 @@ class Chats:
     def _write(self) -> None:
         """Replace the file whole, so that it is never half written."""
         with self._writing:
+            self._is_due = False
             self._read()
             state = {
                 "migrated": {str(new): old for new, old in self._migrated.items()},
