@@ -80,6 +80,9 @@ class Publisher:
         self._settings = settings.load()
         self._folder = settings.folder("PARTICIPATION_SPOOL_DIR", self._settings.spool_dir)
         self._sender = Sender(broker.connect_within(self._settings.redis(), self._settings.publish_timeout_seconds))
+        # What the thread would otherwise import to look Redis' host up: a child forked in the middle of that would wait
+        # for ever at its own first look-up, or never find any host.
+        "".encode("idna")
         self._begin()
         _hook_up()
         _publishers.add(self)

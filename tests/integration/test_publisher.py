@@ -491,3 +491,9 @@ def test_spool__damaged_page_holds_nothing_else_up(redis: Redis, publisher: Publ
     publisher.track(event(object_id="new"))
     eventually(lambda: {"new", "behind"} <= set(queued(redis)))
     assert first.path.with_suffix(".damaged").exists()
+
+
+def test_thread__imports_nothing(redis: Redis) -> None:
+    """A child that is forked while another thread imports finds half a module, and perhaps a lock that nobody opens."""
+    said = ends(bot("p = Publisher()\nold = {*sys.modules}\np.track(event())\np.flush()\nprint({*sys.modules} - old)"))
+    assert said == b"set()\n"
