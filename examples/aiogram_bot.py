@@ -1,6 +1,6 @@
 """A bot of aiogram that greets, and records who takes part.
 
-pip install 'participation[aiogram]', set BOT_TOKEN and REDIS_URL, and: python aiogram_bot.py
+Install participation[aiogram], set BOT_TOKEN and REDIS_URL, and: python aiogram_bot.py
 """
 
 import asyncio
@@ -32,4 +32,5 @@ async def main() -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
+    logging.getLogger("aiogram.event").setLevel(logging.WARNING)  # a line for every update
     asyncio.run(main())

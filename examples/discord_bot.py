@@ -1,9 +1,10 @@
 """A complete bot for Discord: it greets who says hello to it, and what members do is recorded.
 
-Install `participation[discord]`, set DISCORD_TOKEN and REDIS_URL, and run this file.
+Install participation[discord], set DISCORD_TOKEN and REDIS_URL, and run this file.
 """
 
 import os
+import signal
 
 import discord
 from discord.ext import commands
@@ -16,6 +17,8 @@ class Bot(commands.Bot):
 
     async def setup_hook(self) -> None:
         await self.add_cog(ParticipationCog(self))
+        # By itself discord.py ends in order at Ctrl-C only, and service managers send SIGTERM.
+        self.loop.add_signal_handler(signal.SIGTERM, lambda: self.loop.create_task(self.close()))
 
 
 intents = discord.Intents.default()
@@ -30,4 +33,4 @@ async def hello(context: commands.Context[Bot]) -> None:
     await context.send(f"Hello, {context.author.display_name}!", allowed_mentions=discord.AllowedMentions.none())
 
 
-bot.run(os.environ["DISCORD_TOKEN"])
+bot.run(os.environ["DISCORD_TOKEN"], root_logger=True)

@@ -1,6 +1,6 @@
 """A bot of python-telegram-bot that greets, and records who takes part.
 
-pip install 'participation[telegram]', set BOT_TOKEN and REDIS_URL, and: python telegram_bot.py
+Install participation[telegram], set BOT_TOKEN and REDIS_URL, and: python telegram_bot.py
 """
 
 import logging
@@ -9,7 +9,7 @@ import os
 from telegram import Update
 from telegram.ext import Application, CommandHandler, ContextTypes
 
-from participation.bots.telegram import ALLOWED_UPDATES, add_participation
+from participation.bots.telegram import add_participation
 
 
 async def hello(update: Update, _context: ContextTypes.DEFAULT_TYPE) -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     app = Application.builder().token(os.environ["BOT_TOKEN"]).base_url(f"{server}/bot").build()
     app.add_handler(CommandHandler("hello", hello))
     add_participation(app)
-    app.run_polling(allowed_updates=ALLOWED_UPDATES)
+    app.run_polling(allowed_updates=Update.ALL_TYPES)  # Telegram leaves reactions, joins and leaves out by default
 
 
 if __name__ == "__main__":

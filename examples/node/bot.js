@@ -3,11 +3,11 @@ import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import { createClient } from "celery-node";
 import { Bot } from "grammy";
-
-const { REDIS_URL, BOT_TOKEN, BOT_API_URL: apiRoot = "https://api.telegram.org" } = process.env;
+const { REDIS_URL = "redis://127.0.0.1:6379/0", BOT_TOKEN, BOT_API_URL: apiRoot = "https://api.telegram.org" } = process.env;
 const celery = createClient(REDIS_URL, REDIS_URL);
 const bot = new Bot(BOT_TOKEN, { client: { apiRoot } });
 const underway = new Set();
+celery.broker.redis.on("error", (error) => console.error(`Redis: ${error.message}`));
 
 async function send(event) {
   const { headers, properties, body } = celery.asTaskV2(randomUUID(), "participation.track_event", [event], {});
@@ -34,6 +34,6 @@ bot.on("message_reaction", (context, next) => {
   emojiAdded.forEach(tell("REACTION_ADDED"));
   return next();
 });
-for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => bot.stop());
+["SIGINT", "SIGTERM"].forEach((signal) => process.once(signal, () => bot.stop()));
 await bot.start({ allowed_updates: ["message", "message_reaction"] });
 await Promise.all(underway).then(() => celery.disconnect());

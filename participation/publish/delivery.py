@@ -52,7 +52,7 @@ class Delivery:
         # Held while a spool is in somebody's hands.
         self._disk = threading.RLock()
         self._try_at = self._save_at = self._adopt_at = 0.0
-        self._is_down = self._is_ending = False
+        self._is_down = self._is_ending = self._is_at_its_end = False
         self._complaints = Complaints(logger)
 
     @property
@@ -155,11 +155,15 @@ class Delivery:
     def end(self, rest: Iterable[Sequence[Item]]) -> None:
         """Put the rest into the spool, and close it."""
         with self._disk:
+            if self._is_at_its_end:  # a signal handler closes while its own thread does
+                return
+            self._is_at_its_end = True
             for items in rest:
                 if not self.save(items):
                     break
             self._given_up = self.spooled
             self._close()
+            self._is_at_its_end = False
 
     def _close(self) -> None:
         spools, self._spools = self._spools, []

@@ -172,7 +172,10 @@ def _field(message: Any, name: str) -> Any:
 
 
 def _album_id(message: Any) -> UUID:
-    """Identify an album whichever of its messages comes first, so that a restart in its middle counts it once."""
+    """Identify an album whichever of its messages comes first, so that a restart in its middle counts it once.
+
+    Unless Telegram has given its messages different seconds: the time is part of an event's key.
+    """
     return uuid5(ALBUM, f"{message.chat.id}/{message.media_group_id}")
 
 
