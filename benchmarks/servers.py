@@ -33,6 +33,7 @@ SLICE: Final = 500
 PACKAGES: Final = (
     *("celery", "kombu", "redis", "hiredis", "psycopg2-binary", "sqlalchemy"),
     *("pydantic", "msgspec", "orjson"),
+    *("discord.py", "aiogram", "python-telegram-bot"),
 )
 
 
