@@ -125,6 +125,7 @@ class Telegram:
         self._loop.run_forever()
         self._wake()
         self._loop.run_until_complete(runner.cleanup())
+        self._loop.run_until_complete(_end_all())
         self._loop.close()
 
     def _call(self, function: Callable[[], object]) -> None:
@@ -250,3 +251,11 @@ def _value(value: Any) -> Any:
         return json.loads(value) if value[:1] in ("[", "{") else value
     except ValueError:
         return value
+
+
+async def _end_all() -> None:
+    """Cancel what still answers: bots that were killed have hung up on it."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
