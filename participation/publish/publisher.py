@@ -5,7 +5,6 @@ round trip; while Redis does not answer it moves it into the spool, and from the
 that goes twice because an answer was lost is recognised when it is stored.
 """
 
-import atexit
 import logging
 import os
 import threading
@@ -192,7 +191,7 @@ class Publisher:
         except RuntimeError as error:  # no more threads: the next event tries again
             self._thread = None
             self._complaints.log("publisher_waits", "error=%r: events stay in memory", error)
-        # A child of multiprocessing ends with its finalizers and without atexit.
+        # At the end of the program, and of a child of multiprocessing, which ends without what `atexit` has.
         util.Finalize(None, _close_all, exitpriority=100)
 
     def _run(self) -> None:
@@ -270,13 +269,12 @@ _publishers: WeakSet[Publisher] = WeakSet()
 
 @cache
 def _hook_up() -> None:
-    """Have forks and the end of the program announced."""
+    """Have forks announced."""
     os.register_at_fork(
         before=lambda: _each(Publisher._before_fork),
         after_in_parent=lambda: _each(Publisher._after_fork),
         after_in_child=lambda: _each(Publisher._begin),
     )
-    atexit.register(_close_all)
 
 
 def _close_all() -> None:
