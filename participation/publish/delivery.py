@@ -158,12 +158,14 @@ class Delivery:
             if self._is_at_its_end:  # a signal handler closes while its own thread does
                 return
             self._is_at_its_end = True
-            for items in rest:
-                if not self.save(items):
-                    break
-            self._given_up = self.spooled
-            self._close()
-            self._is_at_its_end = False
+            try:
+                for items in rest:
+                    if not self.save(items):
+                        break
+                self._given_up = self.spooled
+                self._close()
+            finally:  # Ctrl-C: whoever ends it again must be able to
+                self._is_at_its_end = False
 
     def _close(self) -> None:
         spools, self._spools = self._spools, []

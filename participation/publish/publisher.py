@@ -191,8 +191,7 @@ class Publisher:
         except RuntimeError as error:  # no more threads: the next event tries again
             self._thread = None
             self._complaints.log("publisher_waits", "error=%r: events stay in memory", error)
-        # At the end of the program, and of a child of multiprocessing, which ends without what `atexit` has.
-        util.Finalize(None, _close_all, exitpriority=100)
+        _announce_end(os.getpid())
 
     def _run(self) -> None:
         while not self._is_closed:
@@ -275,6 +274,12 @@ def _hook_up() -> None:
         after_in_parent=lambda: _each(Publisher._after_fork),
         after_in_child=lambda: _each(Publisher._begin),
     )
+
+
+@cache
+def _announce_end(_pid: int) -> None:
+    """Have all publishers closed at the end of this process; of a child of multiprocessing too, which has no atexit."""
+    util.Finalize(None, _close_all, exitpriority=100)
 
 
 def _close_all() -> None:
