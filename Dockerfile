@@ -12,7 +12,7 @@ COPY participation participation
 # and of those pip takes what participation itself requires.
 RUN pip wheel --no-index --find-links /wheels --no-deps --wheel-dir /wheels . \
     && python -m venv --without-pip /opt/participation \
-    && pip --python /opt/participation/bin/python install --no-index --find-links /wheels 'participation[discord,aiogram]'
+    && pip --python /opt/participation/bin/python install --no-index --find-links /wheels 'community-participation[server,discord,aiogram]'
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /var/lib/participation participation \

@@ -13,7 +13,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 # The stamp is written last, so a broken installation is begun anew.
-.venv/installed: requirements.lock
+.venv/installed: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python >= 3.11 found; install one or run make PYTHON=/path/to/python3" >&2; exit 2; }
 	@echo "making .venv from requirements.lock ..."
 	@rm -rf .venv

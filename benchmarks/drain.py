@@ -23,7 +23,7 @@ from benchmarks.report import Part, Ratio, Series, progress
 from benchmarks.servers import STOCK, Bench
 from benchmarks.sizes import Sizes
 from participation import keys
-from participation.store.tables import metadata
+from participation.store.schema.tables import metadata
 
 STAGED: Final = "bench.staged"
 STREAM, GROUP = "streams.events", "store"

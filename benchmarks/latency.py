@@ -96,8 +96,8 @@ def _left(bench: Bench) -> int:
 
 
 def _sender(bench: Bench, *arguments: object) -> subprocess.Popen[bytes]:
-    """Start `contenders/metronome.py` with its arguments: community, begin, count, rate, threads."""
-    command = [sys.executable, "-m", "benchmarks.contenders.metronome", *map(str, arguments)]
+    """Start `contenders/load.py` with its arguments: community, begin, count, rate, threads."""
+    command = [sys.executable, "-m", "benchmarks.contenders.load", *map(str, arguments)]
     return subprocess.Popen(command, env=bench.environment(), cwd=bench.folder)
 
 

@@ -15,8 +15,8 @@ from benchmarks import fill
 from benchmarks.report import Part, Ratio, Series, progress
 from benchmarks.servers import Bench
 from benchmarks.sizes import Sizes
+from participation.highlights.compute import compute_day
 from participation.store.database import connect, transaction
-from participation.store.highlights import compute_day
 
 LAST: Final = datetime(2026, 3, 30, tzinfo=UTC)
 PROCESSES: Final = 2

@@ -19,11 +19,11 @@ import psycopg2
 from redis import Redis
 
 from participation.local.postgres import Postgres
-from participation.local.process import kill, spawn, wait_until
+from participation.local.processes import kill, spawn, wait_until
 from participation.local.valkey import Valkey
-from participation.store import partitions
 from participation.store.database import connect
-from participation.store.migrate import migrate
+from participation.store.schema import partitions
+from participation.store.schema.migrate import migrate
 
 ROOT: Final = Path(__file__).parents[1]
 STOCK: Final = ROOT / "benchmarks" / ".venv-stock" / "bin" / "python"

@@ -1,20 +1,26 @@
-"""Every participation event of a community stored exactly once, every local day turned into highlights.
+"""Keeps every participation event of a community exactly once, and turns every local day into highlights.
 
 The route of an event, in the order of the packages:
 
-1. `publish`: a bot calls `track_event.delay(event)`; the `event` is validated and travels as a stock Celery `message`;
-   `track_events(events)` does so with many, `publish.track(event)` without waiting. `bots` does it for what Discord and
-   Telegram tell.
-2. `ingest.claim`: a worker moves what has gathered into a batch of its own and publishes a pointer to it.
-3. `ingest.read`: the batch is decoded; what is no event is quarantined with the reason.
-4. `ingest.flush`: the batch goes into PostgreSQL in one transaction, through `store`.
-5. `store.highlights`: each local day that has closed or changed is computed from the raw events.
-6. `highlights`: a computed day is read and rendered for people.
+1. `publish`: a bot calls `track_event.delay(event)`. The `event` is validated and sent as a stock Celery `message`.
+   `track_events(events)` sends many, and `track(event)` sends without waiting. `bots` has adapters for Discord and
+   Telegram, `imports` sends history from files.
+2. `ingest.claim`: a worker moves the waiting messages into a batch and publishes a pointer task for it.
+3. `ingest.decode`: the batch is decoded. What is not a valid event becomes a dead letter, with the reason.
+4. `ingest.flush`: the batch goes into PostgreSQL in one transaction, through `store.ingest`.
+5. `highlights.compute`: each local day that has closed or changed is computed from the raw events, in `store.days`.
+6. `highlights.digest`: a computed day is read, and what is worth telling is chosen.
+7. `highlights.renderers`: the digest is laid out for people and for programs.
 """
 
-from participation.errors import ConfigError, InvalidEvent, ParticipationError, Unavailable
-from participation.event import ActorKind, Event, EventType
-from participation.tasks import track_event, track_events
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from participation.errors import ConfigError, InvalidEvent, ParticipationError, Unavailable
+    from participation.event import ActorKind, Event, EventType
+    from participation.publish import track
+    from participation.tasks import track_event, track_events
 
 __all__ = [
     "ActorKind",
@@ -24,6 +30,23 @@ __all__ = [
     "InvalidEvent",
     "ParticipationError",
     "Unavailable",
+    "track",
     "track_event",
     "track_events",
 ]
+
+_HOMES = {
+    "participation.errors": ("ConfigError", "InvalidEvent", "ParticipationError", "Unavailable"),
+    "participation.event": ("ActorKind", "Event", "EventType"),
+    "participation.publish": ("track",),
+    "participation.tasks": ("track_event", "track_events"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: the command line, for example, needs neither Celery nor pydantic to print its help.
+    for home, names in _HOMES.items():
+        if name in names:
+            value = globals()[name] = getattr(import_module(home), name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

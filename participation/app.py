@@ -1,4 +1,4 @@
-"""The Celery app. `celery -A participation.app worker`, `beat` and `flower` work as anyone expects."""
+"""The Celery app: `celery -A participation.app worker`, `beat` and `flower` work as with any other app."""
 
 from celery import Celery
 

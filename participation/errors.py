@@ -1,4 +1,4 @@
-"""The errors of participation: one class for each decision that whoever catches it has to take."""
+"""The errors of participation: one class for each decision that the catching code must make."""
 
 from typing import Any
 
@@ -6,40 +6,40 @@ from click import ClickException
 
 
 class ParticipationError(Exception):
-    """Anything that participation raises on purpose. Its text says what is wrong, where, and what to do.
+    """The base of all errors. The text says what is wrong, where, and what to do.
 
-    acknowledged: of what was given to `track_events`, how many, counted from the first, Redis has acknowledged for
-    certain; 0 in an error of anything else.
+    acknowledged: how many of the events given to `track_events`, counted from the first, Redis has certainly
+    acknowledged. 0 for every other call.
     """
 
     acknowledged: int = 0
 
 
 class ConfigError(ParticipationError, ClickException):
-    """A setting, an argument or the state of a server is wrong: stop, a repeat will not help.
+    """A setting, an argument or the state of a server is wrong. Stop: a retry will not help.
 
-    Also an error of click, so that Celery's own command line prints it as one line, too, and ends with code 2.
+    It is also an error of click, so that Celery's command line prints it as one line and exits with code 2.
     """
 
     exit_code = 2
 
 
 class Unavailable(ParticipationError):
-    """A server does not answer or refuses for now: nothing was lost, try again later."""
+    """A server does not answer, or refuses for now. Nothing was lost: try again later."""
 
 
-class Taken(Unavailable):
-    """Another process is storing this very batch: leave it alone."""
+class BatchTaken(Unavailable):
+    """Another process is storing this batch: leave it alone."""
 
 
 class InvalidEvent(ParticipationError, ValueError):
-    """An event, or the message that should carry one, breaks the contract: never retry it as it is.
+    """An event, or the message that carries it, breaks the contract. Never retry it unchanged.
 
-    field: the name of the field or of the part of the message; "event" when the value as a whole is wrong.
-    rule: what it must be.
-    raw: the value that was refused, as it was given.
-    code: the reason under which a worker puts it into `dead_letters`.
-    index: which of the events that were given to `track_events` it is, counted from 0; None if it was given alone.
+    field: the field or the part of the message that is wrong; "event" for the value as a whole.
+    rule: what the field must be.
+    raw: the refused value, as it was given.
+    code: the reason with which a worker stores it in `dead_letters`.
+    index: the position in the events given to `track_events`, counted from 0; None for an event given alone.
     """
 
     index: int | None = None
@@ -60,4 +60,4 @@ class InvalidEvent(ParticipationError, ValueError):
 
 
 class Rejected(ParticipationError):
-    """PostgreSQL refuses the values of at least one row: find it and quarantine it, a repeat will not help."""
+    """PostgreSQL refuses the values of at least one row. Find the row and quarantine it: a retry will not help."""

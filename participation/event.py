@@ -62,7 +62,7 @@ class ActorKind(StrEnum):
     ANONYMOUS = "anonymous"
 
 
-def _plain(value: object) -> object:
+def _unwrap_kombu(value: object) -> object:
     """Unwrap what kombu's JSON makes of a `datetime` or `UUID` that a bare Celery program passes."""
     if isinstance(value, dict) and value.keys() == {"__type__", "__value__"}:
         inner = value["__value__"]
@@ -77,10 +77,10 @@ def _name(value: object) -> str:
     return value
 
 
-def instant(value: object) -> datetime:
+def parse_time(value: object) -> datetime:
     """Read a moment, in UTC to the microsecond (further digits are cut off); raise `ValueError` for what is none."""
     if not isinstance(value, str):
-        value = _plain(value)
+        value = _unwrap_kombu(value)
     if isinstance(value, str) and RFC_3339.fullmatch(value):
         value = datetime.fromisoformat(value.upper())
     if not isinstance(value, datetime) or value.utcoffset() is None:
@@ -123,7 +123,7 @@ def _check_values(value: object) -> None:
 
 
 def _uuid(value: object) -> object:
-    value = _plain(value)
+    value = _unwrap_kombu(value)
     if isinstance(value, bytes):
         raise ValueError  # noqa: TRY004 - what pydantic takes for a broken rule
     return value
@@ -156,7 +156,7 @@ class Event(BaseModel):
     actor_kind: Annotated[ActorKind, BeforeValidator(_name)] = Field(
         ActorKind.USER, description=f"one of {', '.join(ActorKind)}"
     )
-    occurred_at: Annotated[datetime, BeforeValidator(instant, json_schema_input_type=datetime)] = Field(
+    occurred_at: Annotated[datetime, BeforeValidator(parse_time, json_schema_input_type=datetime)] = Field(
         description="RFC 3339 date and time with an offset, as 2026-03-29T01:30:00.5+02:00, "
         "not before 2000-01-01 and at most 5 minutes ahead of the clock"
     )
@@ -226,10 +226,10 @@ def event_id(event: Event) -> UUID:
     """Return the event's identity: its own `event_id`, else the one derived from what makes it one event."""
     if event.event_id is not None:
         return event.event_id
-    return UUID(derive_id(event, moment(event.occurred_at)))
+    return UUID(derive_id(event, format_time(event.occurred_at)))
 
 
-def moment(occurred_at: datetime) -> str:
+def format_time(occurred_at: datetime) -> str:
     """Write a moment in UTC as in 2026-03-29T01:30:00+00:00, with six digits of a fraction if there is one."""
     return orjson.dumps(occurred_at)[1:-1].decode()
 
@@ -238,7 +238,7 @@ def derive_id(facts: Any, occurred_at: str) -> str:
     """Return the UUIDv5 (RFC 9562) of what makes it one event, as 32 hexadecimal digits.
 
     The name that is hashed is the JSON array of platform, community, channel, member, type, object, emoji and
-    `moment`, as `orjson` writes it. facts: an `Event`, or what has its attributes.
+    `format_time`, as `orjson` writes it. facts: an `Event`, or what has its attributes.
     """
     name = orjson.dumps(
         [

@@ -1,15 +1,31 @@
-"""Every name in Redis, and every name that a Celery message carries, in one place."""
+"""Every name in Redis, and every task name, in one place."""
 
 from typing import Final
+
+# Tasks. Bots in other languages send the first ones.
 
 TRACK_EVENT: Final = "participation.track_event"
 """Name of the task that bots call (fixed)."""
 
+NOTE_PRESENCE: Final = "participation.note_presence"
+"""Name of the task that notes whether a platform's bot is in a community."""
+
 FLUSH_BATCH: Final = "participation.flush_batch"
 """Name of the task that stores a claimed batch."""
 
-NOTE_PRESENCE: Final = "participation.note_presence"
-"""Name of the task that notes whether a platform's bot is in a community."""
+COMPUTE_DUE_DAYS: Final = "participation.compute_due_days"
+"""Name of the task that asks for the computation of every due day. Beat sends it."""
+
+COMPUTE_HIGHLIGHTS: Final = "participation.compute_highlights"
+"""Name of the task that computes one local day of a community."""
+
+MAINTAIN: Final = "participation.maintain"
+"""Name of the hourly task for partitions, old batches and removed bots. Beat sends it."""
+
+STOP_WORKER: Final = "participation_halt"
+"""Name of the remote control command that ends a worker with an error."""
+
+# Queues, which are Redis lists.
 
 EVENTS: Final = "participation.events"
 """Queue, and so the Redis list, into which every event goes (fixed)."""
@@ -23,14 +39,13 @@ FLUSH: Final = "participation.flush"
 NIGHTLY: Final = "participation.nightly"
 """Queue of the tasks that Beat asks for."""
 
-HALT: Final = "participation_halt"
-"""Name of the remote control command that ends a worker with an error."""
+# Other keys.
 
 BATCHES: Final = "participation.batches"
 """Sorted set of the open batches: id → time (Redis `TIME`, seconds) at which its pointer was last published."""
 
 PROBE: Final = "participation.probe"
-"""A list that is never there: appending to it only if it is tells whether Redis takes writes."""
+"""A list that never exists. Appending to it "only if it exists" shows whether Redis accepts writes."""
 
 
 def batch(batch_id: str) -> str:
@@ -39,5 +54,5 @@ def batch(batch_id: str) -> str:
 
 
 def import_progress(import_id: object) -> str:
-    """Name the key under which an import notes how many of its events it has sent, in the step in which it sends."""
+    """Name the key that counts how many events an import has sent. It is set in the transaction that sends them."""
     return f"participation.import.{import_id}"

@@ -7,28 +7,23 @@ What a message asks Celery to do (`eta`, `expires`, `callbacks`, …) is never a
 """
 
 import binascii
-import bz2
-import lzma
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from os import urandom
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
 
+from participation.compression import CODECS, ERRORS, UNPACKED_BYTES, Decompressor
 from participation.errors import InvalidEvent
 from participation.event import short
 from participation.keys import EVENTS, FLUSH, FLUSH_BATCH, NIGHTLY, NOTE_PRESENCE, TRACK_EVENT
 
-UNPACKED_BYTES: Final = 1_048_576
-"""Most bytes to which a compressed body may unpack. An event is below 16 KiB."""
-
-LZMA_BYTES: Final = 134_217_728
-"""Most memory that unpacking may take: LZMA takes what the message asks for, 65 MiB at its strongest preset."""
+_DECOMPRESSORS: Final[dict[object, Callable[[], Decompressor]]] = {
+    codec.content_type: codec.decompressor for codec in CODECS
+}
 
 _ENVELOPE: Final = (
     '{"body":"%b","content-encoding":"utf-8","content-type":"application/json",'
@@ -60,17 +55,17 @@ class Message:
     sent_at: float | None = None
 
 
-def headers() -> dict[str, Any]:
-    """Return the header that participation adds to Celery's: when the event was sent."""
+def sent_at_header() -> dict[str, Any]:
+    """Return the header that participation adds to Celery's: the time of sending."""
     return {"sent_at": round(time.time(), 3)}
 
 
 def encode(event: object, import_id: object = None) -> bytes:
     """Write the message (protocol 2) for an event that `participation.event.encode` has written."""
-    return wrap(orjson.dumps(event), import_id)
+    return encode_json(orjson.dumps(event), import_id)
 
 
-def wrap(event: bytes, import_id: object = None, task_id: str | None = None) -> bytes:
+def encode_json(event: bytes, import_id: object = None, task_id: str | None = None) -> bytes:
     """Write the message (protocol 2) for an event's JSON. task_id: a new one if None."""
     more = b',"sent_at":%.3f' % time.time()
     if import_id is not None:
@@ -78,12 +73,12 @@ def wrap(event: bytes, import_id: object = None, task_id: str | None = None) -> 
     return _write(_TRACK_EVENT, event, b"(...)", more, task_id or new_id())
 
 
-def pointer(batch_id: str) -> bytes:
+def encode_pointer(batch_id: str) -> bytes:
     """Write the message (protocol 2) of the task that stores a claimed batch."""
     return _write(_FLUSH_BATCH, b'"%b"' % batch_id.encode(), b"('%b',)" % batch_id.encode(), b"", new_id())
 
 
-def notice(presence: bytes) -> bytes:
+def encode_presence(presence: bytes) -> bytes:
     """Write the message (protocol 2) of the task that notes whether a bot is in a community; its argument is JSON."""
     return _write(_NOTE_PRESENCE, presence, b"(...)", b"", new_id())
 
@@ -160,22 +155,6 @@ def _bytes(body: str, encoding: object) -> bytes:
     raise InvalidEvent("body_encoding", "must be base64, utf-8 or absent", encoding, "bad_body")
 
 
-class Decompressor(Protocol):
-    """What unpacks a body: zlib's, bz2's and lzma's have this in common."""
-
-    @property
-    def eof(self) -> bool: ...
-
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
-
-
-_DECOMPRESSORS: Final[dict[object, Callable[[], Decompressor]]] = {
-    "application/x-gzip": zlib.decompressobj,  # kombu's name for what is zlib's format
-    "application/x-bz2": bz2.BZ2Decompressor,
-    "application/x-lzma": partial(lzma.LZMADecompressor, memlimit=LZMA_BYTES),
-}
-
-
 def _unpack(data: bytes, compression: object) -> bytes:
     if compression is None:
         return data
@@ -184,7 +163,7 @@ def _unpack(data: bytes, compression: object) -> bytes:
     decompressor = _DECOMPRESSORS[compression]()
     try:
         unpacked = decompressor.decompress(data, UNPACKED_BYTES + 1)
-    except (zlib.error, OSError, lzma.LZMAError) as error:
+    except ERRORS as error:
         raise InvalidEvent("body", f"must be what its compression says ({error})", data, "compression") from error
     if len(unpacked) > UNPACKED_BYTES:
         raise InvalidEvent("body", f"must unpack to at most {UNPACKED_BYTES:,} bytes", data, "compression")

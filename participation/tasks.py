@@ -1,6 +1,6 @@
-"""The Celery tasks: a few lines each, calling the rooms of the house. Engines and clients are made on first use.
+"""The Celery tasks: a few lines each that call the other packages. Engines and clients are made on first use.
 
-Rooms are imported when a task runs: a bot that only publishes loads neither SQLAlchemy nor psycopg2.
+The other packages are imported when a task runs: a bot that only publishes loads neither SQLAlchemy nor psycopg2.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from uuid import NAMESPACE_OID, uuid5
 from celery.exceptions import Reject
 from kombu.utils import json
 
-from participation import broker, keys, settings
+from participation import events_queue, keys, log, redis_client, settings
 from participation.app import app
 from participation.errors import InvalidEvent, Unavailable
-from participation.publish import bulk, many
 from participation.publish.task import TrackEvent
+from participation.publish.track_events import send_events
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,13 +32,11 @@ if TYPE_CHECKING:
 
     from participation.event import Event
 
-logger = logging.getLogger(__name__)
-
 LONGEST_PAUSE_SECONDS = 15.0
-"""Upper limit of the pause before a batch is tried again."""
+"""Longest pause before a batch is tried again."""
 
 REASON_CHARACTERS = 500
-"""Most of an unknown error that a worker which ends for it says."""
+"""Most characters of an unexpected error in the log line of the worker that stops for it."""
 
 REDIS_TIMEOUT_SECONDS = 30.0
 """Longest wait for Redis to hand over a batch."""
@@ -46,31 +44,30 @@ REDIS_TIMEOUT_SECONDS = 30.0
 
 @cache
 def _engine() -> Engine:
-    from participation.store.database import connect
+    from participation.store.database import worker_engine
 
-    configured = settings.load()
-    return connect(configured.database(), configured.lock_timeout_seconds, 3 * configured.lock_timeout_seconds)
+    return worker_engine(settings.load())
 
 
 @cache
 def _redis() -> Redis:
-    return broker.connect(settings.load().redis(), REDIS_TIMEOUT_SECONDS)
+    return redis_client.connect(settings.load().redis(), REDIS_TIMEOUT_SECONDS)
 
 
 @app.task(base=TrackEvent, name=keys.TRACK_EVENT, bind=True, shared=False)
 def track_event(self: Task[Any, Any], event: object) -> dict[str, int] | None:
-    """Store one event: what a stock worker that consumes the events queue does, slowly and rightly.
+    """Store one event. A stock worker that consumes the events queue runs this: it is correct, but slow.
 
     Bots call `track_event.delay(event)` and never this body.
     """
-    from participation.ingest.flush import store
+    from participation.ingest.flush import store_elements
 
-    # Written anew as it came, kombu's own types included, so that it is judged like every other message.
+    # Encoded again as it came, with kombu's own types, so that it is judged like every other message.
     headers = {"task": keys.TRACK_EVENT, "import_id": (self.request.headers or {}).get("import_id")}
     raw = json.dumps({"body": [[event], {}], "headers": headers}).encode()
     batch_id = uuid5(NAMESPACE_OID, f"{self.request.id} {event!r}").hex
     try:
-        counts = store(_engine(), batch_id, [raw])
+        counts = store_elements(_engine(), batch_id, [raw])
     except Unavailable as error:
         if self.request.is_eager:
             raise
@@ -79,26 +76,28 @@ def track_event(self: Task[Any, Any], event: object) -> dict[str, int] | None:
     return asdict(counts) if counts else None
 
 
-def track_events(events: Iterable[Event | Mapping[str, Any]], queue_limit: int | None = bulk.QUEUE_LIMIT) -> int:
-    """Send many events, hundreds to a round trip; return how many when Redis has acknowledged them all.
+def track_events(
+    events: Iterable[Event | Mapping[str, Any]], queue_limit: int | None = events_queue.QUEUE_LIMIT
+) -> int:
+    """Publish many events, hundreds to a round trip; return how many once Redis has acknowledged them all.
 
-    events: each what `track_event.delay` takes; read as they are sent, so a generator of millions fills no memory.
-    queue_limit: after the first 500, wait while more than so many events are waiting for a worker, so that Redis does
-    not fill; None to never wait.
+    events: each in any form that `track_event.delay` takes. They are read as they are sent, so a generator of millions
+    does not fill the memory. queue_limit: after the first 500 events, wait while more than so many events wait for a
+    worker, so that Redis does not fill; None never waits.
 
-    Raises `InvalidEvent` for the first event that breaks a rule, with its `index`, and `Unavailable` when Redis refuses
-    or does not answer a round trip within `PARTICIPATION_PUBLISH_TIMEOUT_SECONDS`. In both, `acknowledged` says how
-    many, counted from the first, have certainly been taken. Sending again from there is safe: what Redis had taken
-    of the rest is recognised.
+    Raises `InvalidEvent` for the first event that breaks a rule, with its `index`. Raises `Unavailable` if Redis
+    refuses, or does not answer a round trip within `PARTICIPATION_PUBLISH_TIMEOUT_SECONDS`. The `acknowledged` of both
+    is how many events, counted from the first, Redis has certainly taken. It is safe to send again from there:
+    duplicates are recognised.
     """
-    return many.send(track_event, events, queue_limit)
+    return send_events(track_event, events, queue_limit)
 
 
 @app.task(name=keys.FLUSH_BATCH, bind=True, max_retries=None, shared=False)
 def flush_batch(self: Task[Any, Any], batch_id: str) -> dict[str, int] | None:
-    """Store a claimed batch; return what became of its events, or None if it was done before.
+    """Store a claimed batch; return the counts of its events, or None if it was stored before.
 
-    What is not known to pass by itself ends the worker: it would hurt every batch, and somebody has to look.
+    An error that is not known to pass by itself stops the worker: every batch would fail, and a person has to look.
     """
     from participation.ingest.flush import flush
 
@@ -108,31 +107,28 @@ def flush_batch(self: Task[Any, Any], batch_id: str) -> dict[str, int] | None:
         raise self.retry(exc=error, countdown=_pause(self.request.retries)) from error
     except Exception as error:
         reason = f"batch {batch_id} cannot be stored: {type(error).__name__}: {error}"[:REASON_CHARACTERS]
-        app.control.broadcast(keys.HALT, {"reason": reason}, destination=[str(self.request.hostname)])
+        app.control.broadcast(keys.STOP_WORKER, {"reason": reason}, destination=[str(self.request.hostname)])
         raise
     return asdict(counts) if counts else None
 
 
-@app.task(name="participation.compute_due_days", shared=False)
+@app.task(name=keys.COMPUTE_DUE_DAYS, shared=False)
 def compute_due_days() -> int:
     """Ask for the computation of every local day that has closed and changed; return how many there are."""
-    from participation.store import due
-    from participation.store.database import transaction
+    from participation.highlights.compute import list_due_days
 
-    with transaction(_engine()) as connection:
-        due.compact(connection)
-        days = due.due(connection)
+    days = list_due_days(_engine())
     expires = settings.load().compute_interval_seconds
     for day in days:
         compute_highlights.apply_async((day.community_id, day.highlight_date.isoformat()), expires=expires)
     return len(days)
 
 
-@app.task(name="participation.compute_highlights", autoretry_for=(Unavailable,), retry_backoff=True, shared=False)
+@app.task(name=keys.COMPUTE_HIGHLIGHTS, autoretry_for=(Unavailable,), retry_backoff=True, shared=False)
 def compute_highlights(community_id: str, highlight_date: str) -> bool:
     """Compute one local day (as "2026-03-29") of a community; return False if the community is unknown."""
+    from participation.highlights.compute import compute_day
     from participation.store.database import transaction
-    from participation.store.highlights import compute_day
 
     with transaction(_engine()) as connection:
         return compute_day(connection, community_id, date.fromisoformat(highlight_date))
@@ -140,41 +136,44 @@ def compute_highlights(community_id: str, highlight_date: str) -> bool:
 
 @app.task(name=keys.NOTE_PRESENCE, autoretry_for=(Unavailable,), retry_backoff=True, max_retries=None, shared=False)
 def note_presence(notice: object = None) -> bool:
-    """Note that a bot was removed from a community or is there again, as `store.presence.Notice` says it.
+    """Store that a bot was removed from a community or is there again, as `notices.Presence` describes it.
 
-    Returns whether it is news: False if a later notice came before, or if it cannot be read, which is logged.
+    Returns False if a later notice was stored before, or if the notice is invalid, which is logged.
     """
-    from participation.store import presence
+    from participation.notices import decode_presence
+    from participation.store.communities.presence import store_presence
     from participation.store.database import transaction
 
     try:
-        given = presence.read(notice)
+        presence = decode_presence(notice)
     except InvalidEvent as error:
-        logger.error("presence_refused detail=%r: correct the bot that sends it", str(error))  # noqa: TRY400
+        log.event("presence_refused", level=logging.ERROR, advice="correct the bot that sends it", error=error)
         return False
     with transaction(_engine()) as connection:
-        return presence.note(connection, given)
+        return store_presence(connection, presence)
 
 
-@app.task(name="participation.maintain", shared=False)
+@app.task(name=keys.MAINTAIN, shared=False)
 def maintain() -> list[str]:
-    """Make the partitions ahead, forget old batches, and delete the data of communities whose bot was removed.
+    """Make the partitions ahead, delete the rows of old batches, and delete the data of communities without a bot.
 
-    Returns the partitions made.
+    Returns the names of the new partitions.
     """
-    from participation.store import ledger, partitions, presence
+    from participation.store.communities.deletion import delete_due
     from participation.store.database import transaction
+    from participation.store.ingest.batches import delete_old_batches
+    from participation.store.schema.partitions import ahead
 
     configured = settings.load()
     with transaction(_engine()) as connection:
-        ledger.forget_batches(connection, configured.batch_retention_days)
-    made = partitions.ahead(_engine(), datetime.now(UTC), configured.partitions_ahead_months)
-    presence.delete_due(_engine(), configured.deletion_grace_days)
+        delete_old_batches(connection, configured.batch_retention_days)
+    made = ahead(_engine(), datetime.now(UTC), configured.partitions_ahead_months)
+    delete_due(_engine(), configured.deletion_grace_days)
     return made
 
 
 def _pause(tries: int) -> float:
-    """Return the seconds to wait before the next try: doubled each time, limited, and spread out."""
-    # Shorter than what the sweeper waits: it would hand out the batch a second time.
+    """Return the seconds to wait before the next try: exponential backoff, limited, with jitter."""
+    # Shorter than the sweeper's wait. Otherwise the sweeper would hand out the batch a second time.
     longest = min(LONGEST_PAUSE_SECONDS, settings.load().sweep_after_seconds / 2)
     return min(longest, 0.5 * 2.0 ** min(tries, 10)) * random.uniform(0.5, 1.0)  # noqa: S311

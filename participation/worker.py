@@ -1,10 +1,11 @@
-"""What an ordinary Celery worker does besides its tasks: it claims events and looks after open batches."""
+"""What an ordinary Celery worker does besides its tasks: it claims events and sweeps open batches."""
+
+from __future__ import annotations
 
 import gc
 import logging
 import sys
-import time
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from celery import bootsteps
 from celery.exceptions import WorkerShutdown
@@ -12,68 +13,68 @@ from celery.platforms import EX_FAILURE
 from celery.signals import worker_init, worker_process_init
 from celery.worker import consumer
 from celery.worker.control import control_command
-from redis import Redis, RedisError
-from sqlalchemy import Engine
+from redis import RedisError
 
-from participation import broker, keys, settings
+from participation import events_queue, extras, keys, log, redis_client, settings
 from participation.app import app
 from participation.errors import ConfigError, Unavailable
 from participation.ingest.claim import Limits, claim, open_batches, sweep
-from participation.ingest.flush import flush
-from participation.publish import bulk
-from participation.store import migrate
-from participation.store.database import connect
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from redis import Redis
+    from sqlalchemy import Engine
 
 CLAIM_TIMEOUT_SECONDS = 2.0
-"""Longest wait for Redis in one look at the queue: the worker's event loop stands still meanwhile."""
+"""Longest wait for Redis in one look at the queue. The worker's event loop stands still meanwhile."""
 
 SWEEP_SECONDS = 5.0
 """How often, at least, a worker looks for batches whose pointer was lost."""
 
-FULL = 0.9
-"""Share of Redis' memory limit from which on a worker that starts makes room first."""
-
 YOUNG_OBJECTS = 100_000
-"""New objects after which a worker process looks for cycles among them: far more than Python's default."""
+"""New objects after which a worker process collects garbage cycles: far more than Python's default."""
 
-COMPLAIN_SECONDS = 10.0
-"""Least time between two log lines about the same trouble."""
+WARN_SECONDS = 10.0
+"""Least time between two log lines about the same trouble with Redis."""
 
 
 @worker_init.connect
 def prepare(sender: Any, **_: object) -> None:
-    """Ready a worker that is about to start: check its settings and its database, and add the step that claims.
+    """Prepare a worker that is about to start: check its settings and its database, and add the step that claims.
 
-    Ends the process with code 2 when the settings or the schema are wrong. A server that is away is waited for.
+    Ends the process with code 2 if the settings or the schema are wrong. It does not wait for a server that is away.
     """
     if sender.app is not app:
         return
     app.steps["consumer"].add(ClaimStep)
-    # Workers need not know of each other: what they share stands in Redis and PostgreSQL.
+    # Workers need not know of each other: what they share is in Redis and PostgreSQL.
     sender.options.update(without_gossip=True, without_mingle=True)
     try:
+        extras.require("server")
         _check_and_make_room()
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - Celery's logging is not set up yet
         sys.exit(2)
     except (Unavailable, RedisError) as error:
-        logger.warning("server_unavailable detail=%s", error)
+        log.event("server_unavailable", level=logging.WARNING, error=error)
 
 
 @worker_process_init.connect
-def settle(**_: object) -> None:
-    """Ready a worker process: what it has inherited stays, and batches are thousands of objects without a cycle."""
+def tune_garbage_collection(**_: object) -> None:
+    """Collect less often: inherited objects stay, and a batch is thousands of objects without reference cycles."""
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
 
 
 def _check_and_make_room() -> None:
+    from participation.store.database import worker_engine
+    from participation.store.schema import migrate
+
     configured = settings.load()
-    engine = connect(configured.database(), configured.lock_timeout_seconds, 3 * configured.lock_timeout_seconds)
+    engine = worker_engine(configured)
     try:
-        with broker.connect(configured.redis(), CLAIM_TIMEOUT_SECONDS) as client:
+        with redis_client.connect(configured.redis(), CLAIM_TIMEOUT_SECONDS) as client:
             migrate.check(engine)
             _make_room(client, engine, configured.batch_size)
     finally:
@@ -81,12 +82,14 @@ def _check_and_make_room() -> None:
 
 
 def _make_room(client: Redis, engine: Engine, size: int) -> None:
-    """While Redis is full Celery cannot start, for it writes at its start: first store what lies there.
+    """While Redis is full, store the messages that wait now: Celery writes to Redis at its start, and would fail.
 
-    That and no more: bots may go on sending as fast as this makes room.
+    Messages that bots send meanwhile are left, because they may come as fast as this makes room.
     """
+    from participation.ingest.flush import flush
+
     limits = Limits(size=size, waiting=sys.maxsize, open=sys.maxsize)
-    batches = bulk.waiting(client) // size + 1
+    batches = events_queue.length(client) // size + 1
     for batch_id in open_batches(client) if _is_full(client) else []:
         flush(client, engine, batch_id)
     while batches and _is_full(client) and (claimed := claim(client, limits)) is not None:
@@ -96,33 +99,35 @@ def _make_room(client: Redis, engine: Engine, size: int) -> None:
 
 def _is_full(client: Redis) -> bool:
     memory = cast("dict[str, int]", client.info("memory"))
-    return 0 < memory["maxmemory"] * FULL <= memory["used_memory"]
+    return 0 < memory["maxmemory"] * redis_client.NEARLY_FULL <= memory["used_memory"]
 
 
-@control_command(name=keys.HALT, args=[("reason", str)])
-def halt(_state: Any, reason: str) -> None:
-    """End the worker, after the batches that it has in hand, with exit code 1."""
-    logger.critical(
-        "worker_halted reason=%r: nothing is lost, the batch stays in Redis and is tried again by every worker; "
-        "put the cause right and start the worker again",
-        reason,
+@control_command(name=keys.STOP_WORKER, args=[("reason", str)])
+def stop_worker(_state: Any, reason: str) -> None:
+    """End the worker with exit code 1, after the batches that it is storing."""
+    log.event(
+        "worker_halted",
+        level=logging.CRITICAL,
+        advice="nothing is lost: the batch stays in Redis, and every worker tries it again. Correct the cause, then "
+        "start the worker again",
+        reason=reason,
     )
     raise WorkerShutdown(EX_FAILURE)
 
 
 class Consumer(consumer.Consumer):
-    """Celery's consumer, which on its way back to a Redis that is full makes room before it declares its queues."""
+    """Celery's consumer. When it comes back to a full Redis, it makes room before it declares its queues."""
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         super().on_connection_error_after_connected(exc)
         try:
             _check_and_make_room()
         except (ConfigError, Unavailable, RedisError) as error:
-            logger.warning("server_unavailable detail=%s", error)
+            log.event("server_unavailable", level=logging.WARNING, error=error)
 
 
 class ClaimStep(bootsteps.StartStopStep):
-    """Consumer step: on every tick of the timer, move what waits into batches."""
+    """Consumer step: on every tick of the timer, move waiting messages into batches."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -136,14 +141,14 @@ class ClaimStep(bootsteps.StartStopStep):
         )
         self.redis: Redis | None = None
         self.timers: list[Any] = []
-        self.complained_at = 0.0
+        self.throttle = log.Throttle(WARN_SECONDS)
 
     def include_if(self, parent: Any) -> bool:
         """Claim only where pointers are consumed: not in a worker for the nightly queue or the raw events."""
         return keys.FLUSH in parent.app.amqp.queues.consume_from
 
     def start(self, parent: Any) -> None:
-        self.redis = broker.connect(self.settings.redis(), CLAIM_TIMEOUT_SECONDS)
+        self.redis = redis_client.connect(self.settings.redis(), CLAIM_TIMEOUT_SECONDS)
         repeat = parent.timer.call_repeatedly
         self.timers = [
             repeat(self.settings.claim_interval_seconds, self._guarded, (self._claim,)),
@@ -165,13 +170,11 @@ class ClaimStep(bootsteps.StartStopStep):
 
     def _sweep(self, client: Redis) -> None:
         for batch_id in sweep(client, self.settings.sweep_after_seconds, self.limits.waiting):
-            logger.warning("batch_overdue batch_id=%s", batch_id)
+            log.event("batch_overdue", level=logging.WARNING, batch_id=batch_id)
 
-    def _guarded(self, look: Any) -> None:
-        """Look at Redis. When it is away, say so now and then: whatever was missed is found by a later look."""
+    def _guarded(self, look: Callable[[Any], None]) -> None:
+        """Look at Redis. If it is away, warn at most every 10 s: a later look finds whatever this one missed."""
         try:
             look(self.redis)
         except RedisError as error:
-            if time.monotonic() - self.complained_at > COMPLAIN_SECONDS:
-                self.complained_at = time.monotonic()
-                logger.warning("claim_failed detail=%s", error)
+            self.throttle.warn("claim_failed", error=error)

@@ -10,8 +10,8 @@ from sqlalchemy import Engine, text
 from participation.local.postgres import Postgres
 from participation.local.valkey import Valkey
 from participation.store.database import connect
-from participation.store.migrate import migrate
-from participation.store.tables import metadata
+from participation.store.schema.migrate import migrate
+from participation.store.schema.tables import metadata
 
 _numbers = count(1)
 

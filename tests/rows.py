@@ -11,10 +11,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from participation import failpoint, message
-from participation.ingest.flush import store
-from participation.store.batches import Counts
-from tests import reference
+from participation import message
+from participation.ingest.flush import store_elements
+from participation.store.ingest.batches import Counts
+from tests import failpoints, reference
 from tests.worker import eventually
 
 Event = Mapping[str, Any]
@@ -34,14 +34,14 @@ def event(**values: Any) -> dict[str, Any]:
 
 def put(engine: Engine, events: Iterable[Event]) -> Counts | None:
     """Store the events as one batch, as a worker does."""
-    return store(engine, uuid4().hex, [message.encode(item) for item in events])
+    return store_elements(engine, uuid4().hex, [message.encode(item) for item in events])
 
 
 @contextmanager
 def stopped(point: str, marker: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """Let the first flush of this process stop at the point; give what waits until it is there."""
     with monkeypatch.context() as patch:
-        patch.setenv(failpoint.VARIABLE, f"{point}={marker}")
+        patch.setenv(failpoints.VARIABLE, f"{point}={marker}")
         try:
             yield lambda: eventually(lambda: marker.exists() and marker.stat().st_size > 0)
         finally:

@@ -12,7 +12,7 @@ from redis import Redis
 from sqlalchemy import Engine, text
 
 from participation import keys
-from participation.local.process import kill, spawn, wait_until
+from participation.local.processes import kill, spawn, wait_until
 
 SECONDS = 60.0
 """Longest wait for anything in a test."""

@@ -1,6 +1,6 @@
-"""What all adapters share: from a platform's objects, through a pure mapping, to the publisher, and never an error.
+"""What all adapters share: from a platform's objects, through a pure mapping, to the publisher, and never an exception.
 
-Adapters run inside other people's bots. Whatever goes wrong here is counted and logged, and the bot does not notice.
+Adapters run inside other people's bots. Whatever goes wrong here is counted and logged, and does not affect the bot.
 """
 
 import asyncio
@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import ParamSpec
 
+from participation import log
 from participation.event import Event
+from participation.notices import Presence
+from participation.platforms import default_community_id
 from participation.publish import Publisher
-from participation.publish.complaints import Complaints
-
-logger = logging.getLogger(__name__)
 
 Arguments = ParamSpec("Arguments")
 
@@ -21,9 +21,9 @@ Arguments = ParamSpec("Arguments")
 class Recorder:
     """Records the events of one bot on one platform.
 
-    communities: from the id of a guild or chat to its community_id, for those that do not take the default,
-    `<platform>:<id>`. publisher: one that others use too; by default its own. failed: how often something went wrong.
-    Raises `ConfigError` as `Publisher` does.
+    communities: the community_id of guilds or chats, by their id; the default is `<platform>:<id>`. publisher: one to
+    share with other code; by default a new one. failed: how often something went wrong. Raises `ConfigError` as
+    `Publisher` does.
     """
 
     def __init__(
@@ -34,16 +34,16 @@ class Recorder:
         self._communities = dict(communities or {})
         self._shared = publisher
         self._own = Publisher() if publisher is None else None
-        self._complaints = Complaints(logger)
+        self._throttle = log.Throttle()
 
     def community(self, place_id: int) -> str:
         """Return the community_id of a guild or chat."""
-        return self._communities.get(place_id, f"{self.platform}:{place_id}")
+        return self._communities.get(place_id, default_community_id(self.platform, place_id))
 
     def record(
         self, mapping: Callable[Arguments, Iterable[Event]], *arguments: Arguments.args, **options: Arguments.kwargs
     ) -> None:
-        """Hand over the events that the mapping makes of the arguments. Never raises."""
+        """Publish the events that the mapping makes of the arguments. Never raises."""
         try:
             publisher = self._publisher()
             for each in mapping(*arguments, **options):
@@ -52,17 +52,17 @@ class Recorder:
             self._fail(getattr(mapping, "__qualname__", "mapping"), error)
 
     def note_presence(self, place_id: int, *, is_present: bool, changed_at: datetime) -> None:
-        """Hand over that the bot was removed from a guild or chat, or is there again. Never raises."""
+        """Publish that the bot was removed from a guild or chat, or is there again. Never raises."""
         try:
-            community_id = self.community(place_id)
-            self._publisher().note_presence(community_id, self.platform, is_present=is_present, changed_at=changed_at)
+            presence = Presence(self.community(place_id), self.platform, is_present, changed_at)
+            self._publisher().note_presence(presence)
         except Exception as error:
             self._fail("note_presence", error)
 
     async def close(self) -> None:
-        """Wait a few seconds until Redis has everything, and say what it has not. Never raises.
+        """Wait a few seconds until Redis has everything, and log what it does not have. Never raises.
 
-        What comes after that is handed over all the same, and sent at the latest when the program ends.
+        Later events are published too, and sent at the latest when the program ends.
         """
         try:
             own, self._own = self._own, None
@@ -70,11 +70,13 @@ class Recorder:
                 return
             left = await asyncio.to_thread(publisher.close if own else publisher.flush)
             if left.waiting or left.spooled:
-                logger.warning(
-                    "events_left platform=%s spooled=%d waiting=%d: the next start sends what is spooled",
-                    self.platform,
-                    left.spooled,
-                    left.waiting,
+                log.event(
+                    "events_left",
+                    level=logging.WARNING,
+                    advice="the next start sends what is spooled",
+                    platform=self.platform,
+                    spooled=left.spooled,
+                    waiting=left.waiting,
                 )
         except Exception as error:
             self._fail("close", error)
@@ -87,6 +89,4 @@ class Recorder:
 
     def _fail(self, where: str, error: Exception) -> None:
         self.failed += 1
-        self._complaints.log(
-            "event_lost", "platform=%s where=%s failed=%d error=%r", self.platform, where, self.failed, error
-        )
+        self._throttle.warn("event_lost", platform=self.platform, where=where, failed=self.failed, error=repr(error))

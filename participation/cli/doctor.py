@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from participation import settings
-from participation.cli import printing
-from participation.doctor.finding import Finding, Level, Report
+from participation.cli import output
+from participation.operations.doctor.finding import Finding, Level, Report
+
+app = typer.Typer()
 
 COLOURS: Final = {Level.OK: "green", Level.NOTE: "cyan", Level.WARN: "yellow", Level.FAIL: "bold red"}
 NAME_WIDTH: Final = 20
@@ -20,15 +22,16 @@ WIDEST: Final = 110
 """Longer lines are hard to read."""
 
 
+@app.command(epilog="Example: participation doctor --json")
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
 ) -> None:
-    """Check the servers' settings against the promise, and say which one holds and what to change.
+    """Check whether the servers' settings keep the promise, and print what to change.
 
-    Exit code 0: the full promise holds. 1: a weaker one, or a warning. 2: events are not taken, not stored, or can be
-    lost unseen. Changes no setting, no table and no event.
+    Exit code 0: the full promise holds. 1: a weaker promise holds, or there is a warning. 2: events are not accepted,
+    are not stored, or can be lost unnoticed. Changes no setting, no table and no event.
     """
-    from participation.doctor.examine import examine
+    from participation.operations.doctor.examine import examine
 
     report = examine(settings.load())
     if as_json:
@@ -42,7 +45,7 @@ def doctor(
 def _as_json(report: Report) -> str:
     checks = [{"group": group, **asdict(each)} for group, findings in report.groups.items() for each in findings]
     whole = {"promise": report.promise, "verdict": report.verdict, "exit_code": report.exit_code, "checks": checks}
-    return printing.as_json(whole)
+    return output.as_json(whole)
 
 
 def _as_text(report: Report, width: int) -> Text:
@@ -61,7 +64,7 @@ def _lines(finding: Finding, width: int) -> Iterator[str]:
     """Yield the lines of a finding, the first without the mark that stands before it."""
     mark, indent = " " * 8, " " * (8 + NAME_WIDTH)
     first = f"{mark}{finding.name:<{NAME_WIDTH - 1}} "
-    parts = [(first, printing.plain(finding.found)), (indent, finding.meaning), (f"{indent}→ ", finding.cure)]
+    parts = [(first, output.escape(finding.found)), (indent, finding.meaning), (f"{indent}→ ", finding.cure)]
     for begin, part in parts:
         rest = " " * len(begin) if begin.endswith("→ ") else indent
         lines = textwrap.wrap(

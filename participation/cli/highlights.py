@@ -9,13 +9,17 @@ from rich.console import Console
 from rich.progress import track
 from sqlalchemy import Engine
 
-from participation.cli import context
+from participation.cli import arguments, connections
 from participation.errors import ConfigError
-from participation.highlights import digest, render
-from participation.store import communities, digests, due
+from participation.highlights.compute import compute_day
+from participation.highlights.digest import read_digest
+from participation.highlights.renderers.json import render_json
+from participation.highlights.renderers.text import render_text
+from participation.highlights.summary import summarize
+from participation.store.communities import settings as communities
 from participation.store.database import transaction
-from participation.store.due import Day
-from participation.store.highlights import compute_day
+from participation.store.days import digests, due
+from participation.store.days.due import Day
 
 app = typer.Typer()
 
@@ -42,11 +46,11 @@ def compute(
     first: First = None,
     last: Last = None,
 ) -> None:
-    """Compute local days now: those of the given dates that hold events, or without dates all days that are due."""
+    """Compute local days now: the days with events between the given dates, or without dates all days that are due."""
     span = _span(on, first, last)
     if span is not None and community is None:
         raise ConfigError("--community is missing: dates are local to a community")
-    with context.database() as engine:
+    with connections.database() as engine:
         days = _days(engine, community, span)
         for day in track(days, description="computing days", console=Console(stderr=True), transient=True):
             with transaction(engine) as connection:
@@ -62,12 +66,12 @@ def show(
     last: Last = None,
     as_: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TEXT,
 ) -> None:
-    """Show computed local days; without dates the last one. As JSON one day is an object, a span an array of them."""
+    """Show computed local days, without dates the last one. In JSON one day is an object, and several are an array."""
     span = _span(on, first, last)
-    with context.database() as engine, transaction(engine) as connection:
+    with connections.database() as engine, transaction(engine) as connection:
         communities.require(connection, community)
         days = digests.computed_days(connection, community, *(span or (date.min, date.max)))
-        if on is not None and not days and due.is_due(connection, community, context.parse_date("--date", on)):
+        if on is not None and not days and due.is_due(connection, community, arguments.parse_date("--date", on)):
             raise ConfigError(
                 f"{on} of {community!r} is not computed yet: run `participation highlights compute --community "
                 f"{community} --date {on}`"
@@ -75,11 +79,11 @@ def show(
         if not days and on is None:
             raise ConfigError(f"no day of {community!r} is computed there yet: run `participation highlights compute`")
         chosen = days[-1:] if span is None else days or [span[0]]
-        read = [digest.read(connection, community, day) for day in chosen]
+        read = [read_digest(connection, community, day) for day in chosen]
     if as_ is Format.TEXT:
-        typer.echo("\n\n".join(render.as_text(each) for each in read))
+        typer.echo("\n\n".join(render_text(summarize(each)) for each in read))
     else:
-        typer.echo(render.as_json(read[0] if first is None else read))
+        typer.echo(render_json(read[0] if first is None else read))
 
 
 def _days(engine: Engine, community: str | None, span: tuple[date, date] | None) -> list[Day]:
@@ -87,22 +91,22 @@ def _days(engine: Engine, community: str | None, span: tuple[date, date] | None)
         if community is not None:
             communities.require(connection, community)
             if span is not None:
-                return due.between(connection, community, *span)
-        return due.due(connection, community)
+                return due.days_between(connection, community, *span)
+        return due.list_due(connection, community)
 
 
 def _span(on: str | None, first: str | None, last: str | None) -> tuple[date, date] | None:
     """Return the first and last date asked for, None if no date was given."""
     if on is not None and (first or last):
-        raise ConfigError("--date does not go with --from and --to: give one day or a span of days")
+        raise ConfigError("--date cannot be combined with --from and --to: give one day or a range of days")
     if on is not None:
-        day = context.parse_date("--date", on)
+        day = arguments.parse_date("--date", on)
         return day, day
     if (first is None) != (last is None):
-        raise ConfigError("--from and --to go together: give both")
+        raise ConfigError("--from and --to need each other: give both")
     if first is None or last is None:
         return None
-    span = context.parse_date("--from", first), context.parse_date("--to", last)
+    span = arguments.parse_date("--from", first), arguments.parse_date("--to", last)
     if span[0] > span[1]:
-        raise ConfigError(f"--from {span[0]} is after --to {span[1]}: exchange them")
+        raise ConfigError(f"--from {span[0]} is after --to {span[1]}: swap them")
     return span

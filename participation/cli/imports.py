@@ -6,18 +6,19 @@ from typing import Annotated
 
 import typer
 
-from participation import imports
-from participation.cli import context
+from participation.cli import connections
 from participation.cli.progress import Bars
-from participation.imports import Import
-from participation.store import migrate
+from participation.imports import ndjson
+from participation.imports.sender import Import
+from participation.store.ingest.import_counts import ImportCounts
+from participation.store.schema import migrate
 
 app = typer.Typer()
 
 
 @app.callback()
 def group() -> None:
-    """Bring in history from files."""
+    """Import history from files."""
 
 
 @app.command("events", epilog="Example: participation import events history.ndjson.gz")
@@ -26,28 +27,33 @@ def events(
 ) -> None:
     """Send the events of NDJSON files through the queue and the workers, and wait until they are stored.
 
-    A line that is no event is named on standard error with its reason and does not stop the rest; the exit code is 1
-    then. A repeat is safe: what is stored already counts as a duplicate.
+    A line that is not an event is printed on standard error with the reason, and the rest is imported. The exit code is
+    1 then. Repeating it is safe: events that are stored already count as duplicates.
     """
-    size = imports.check(files)
-    with context.database() as engine, context.queue() as redis:
+    size = ndjson.check_files(files)
+    with connections.database() as engine, connections.redis() as redis:
         migrate.check(engine)
         with Bars(size) as bars:
             state = Import(redis, lambda now: bars.published(now.bytes_read, now.accepted))
-            imports.send_files(
+            ndjson.send_files(
                 state,
                 files,
                 sys.stdin.buffer,
                 lambda line, reason: bars.say(f"{line.file}:{line.number}: {reason}"),
             )
-            tally = bars.wait(engine, state.import_id, state.accepted)
+            counts = bars.wait(engine, state.import_id, state.accepted)
+    _print(state, counts)
+    raise typer.Exit(1 if state.refused or counts.dead else 0)
+
+
+def _print(state: Import, counts: ImportCounts) -> None:
     typer.echo(
-        f"accepted {state.accepted:,}   stored {tally.stored:,}   duplicates {tally.duplicates:,}   dead {tally.dead:,}"
+        f"accepted {state.accepted:,}   stored {counts.stored:,}   duplicates {counts.duplicates:,}   "
+        f"dead {counts.dead:,}"
     )
-    if tally.opted_out:
-        typer.echo(f"{tally.opted_out:,} event(s) are of members who opted out and were not kept", err=True)
+    if counts.opted_out:
+        typer.echo(f"{counts.opted_out:,} event(s) of members who opted out were discarded", err=True)
     if state.refused:
-        typer.echo(f"{state.refused:,} line(s) were no events and were not sent; see above", err=True)
-    if tally.dead:
-        typer.echo(f"{tally.dead:,} event(s) stand in dead_letters with the reason", err=True)
-    raise typer.Exit(1 if state.refused or tally.dead else 0)
+        typer.echo(f"{state.refused:,} line(s) are not events and were not sent; see above", err=True)
+    if counts.dead:
+        typer.echo(f"{counts.dead:,} event(s) are in dead_letters with the reason", err=True)

@@ -1,4 +1,4 @@
-"""What a command that sends events shows on standard error: how far it is, and what became of the events."""
+"""The progress of a command that sends events, on standard error."""
 
 from functools import partial
 from uuid import UUID
@@ -8,15 +8,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy import Engine
 
-from participation.store import ledger
-from participation.store.ledger import Tally
+from participation.operations.import_waiting import wait_until_stored
+from participation.store.ingest.import_counts import ImportCounts
 
 HINT_SECONDS = 15.0
-"""How long nothing may change before the command says what may be the matter."""
+"""After how long without progress the command prints a hint."""
 
 
 class Bars:
-    """Two progress bars, published and stored, and lines of text above them. size: the end of the first."""
+    """Two progress bars, published and stored, and lines of text above them. size: the total of the first."""
 
     def __init__(self, size: int | None) -> None:
         self.console = Console(stderr=True)
@@ -28,7 +28,7 @@ class Bars:
             TimeElapsedColumn(),
             console=self.console,
             transient=True,
-            disable=not self.console.is_terminal,  # there it would leave nothing but an empty line
+            disable=not self.console.is_terminal,  # in a file, the bars would leave an empty line
         )
         self.publishing = self._bar("published", size)
         self.hinted = False
@@ -47,14 +47,14 @@ class Bars:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def published(self, done: int, accepted: int, size: int | None = None) -> None:
-        """Show that so much of the size is done, and that so many events were accepted."""
+        """Show how much of the size is done, and how many events were accepted."""
         self.progress.update(self.publishing, completed=done, events=accepted, total=size)
 
-    def wait(self, engine: Engine, import_id: UUID, accepted: int) -> Tally:
-        """Wait until so many of the import's events are stored, duplicates, dead or opted out; return the counts."""
+    def wait(self, engine: Engine, import_id: UUID, accepted: int) -> ImportCounts:
+        """Wait until all accepted events are stored, duplicates, dead or opted out; return the counts."""
         storing = self._bar("stored", accepted)
         try:
-            return ledger.wait(engine, import_id, accepted, partial(self._stored, storing))
+            return wait_until_stored(engine, import_id, accepted, partial(self._stored, storing))
         except KeyboardInterrupt:
             typer.echo(
                 f"interrupted: the {accepted:,} accepted events are in the queue and will be stored by the workers",
@@ -62,11 +62,11 @@ class Bars:
             )
             raise
 
-    def _stored(self, storing: TaskID, tally: Tally, unchanged_seconds: float) -> None:
-        self.progress.update(storing, completed=tally.done, events=tally.done)
+    def _stored(self, storing: TaskID, counts: ImportCounts, unchanged_seconds: float) -> None:
+        self.progress.update(storing, completed=counts.done, events=counts.done)
         if unchanged_seconds > HINT_SECONDS and not self.hinted:
             self.hinted = True
             self.say(
-                f"nothing was stored for {HINT_SECONDS:.0f} s: does a worker run (`participation status`)? Still "
+                f"no event was stored for {HINT_SECONDS:.0f} s: is a worker running (`participation status`)? Still "
                 "waiting; Ctrl-C leaves the events in the queue."
             )

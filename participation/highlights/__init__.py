@@ -1,1 +1,1 @@
-"""⑥ A computed day as a digest, and ⑦ its rendering for people and programs."""
+"""⑤ Computing local days, ⑥ what a digest says, and ⑦ how it is laid out for people and programs."""

@@ -1,43 +1,21 @@
-"""⑥ The digest of a day: what was counted, beside what is usual, and whom to look at."""
+"""⑥ The digest of a day as it is read: what was counted, beside what is usual, and every member's row.
+
+`summary` chooses from it what is worth telling; the JSON format shows all of it.
+"""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection
 
-from participation.store import digests
-
-
-@dataclass(frozen=True, slots=True)
-class Usual:
-    """The medians of the same weekday in the four weeks before, from as many `weeks` as hold a computed day."""
-
-    weeks: int
-    active_members: float
-    message_count: float
-    reaction_count: float
-    voice_minutes: float
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A member's row of the day and what follows from the days before; see `store.digests.members_of_day`."""
-
-    member_id: str
-    message_count: int
-    reaction_count: int
-    reactions_received: int
-    voice_minutes: int
-    active_hours: int
-    reputation_earned: int
-    streak_days: int
-    newcomer: bool
-    returned: bool
+from participation.highlights import rules
+from participation.store.days import digests
+from participation.store.days.digests import MemberDay, UsualDay
 
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """A community's local day, as it is rendered. `computed_at` is None for a day on which nothing was counted."""
+    """A community's local day. `computed_at` is None for a day on which nothing was counted."""
 
     community_id: str
     name: str | None
@@ -51,15 +29,15 @@ class Digest:
     members_joined: int
     members_left: int
     peak_hour: int | None
-    usual: Usual | None
-    members: list[Member]
+    usual: UsualDay | None
+    members: list[MemberDay]
     gone_quiet: list[str]
 
 
-def read(connection: Connection, community_id: str, day: date) -> Digest:
+def read_digest(connection: Connection, community_id: str, day: date) -> Digest:
     """Read the digest of a computed day of a known community."""
     row = digests.community_day(connection, community_id, day)
-    usual = digests.usual_day(connection, community_id, day)
+    same_weekdays = [day - timedelta(weeks=week) for week in range(1, rules.USUAL_WEEKS + 1)]
     return Digest(
         community_id=community_id,
         name=row.name,
@@ -73,7 +51,7 @@ def read(connection: Connection, community_id: str, day: date) -> Digest:
         members_joined=row.members_joined or 0,
         members_left=row.members_left or 0,
         peak_hour=row.peak_hour,
-        usual=Usual(**usual._mapping) if usual.weeks else None,
-        members=[Member(**member._mapping) for member in digests.members_of_day(connection, community_id, day)],
-        gone_quiet=digests.gone_quiet(connection, community_id, day),
+        usual=digests.usual_day(connection, community_id, same_weekdays),
+        members=digests.members_of_day(connection, community_id, day, returned_after_days=rules.RETURNED_AFTER_DAYS),
+        gone_quiet=digests.gone_quiet(connection, community_id, day, active_days=rules.QUIET_ACTIVE_DAYS),
     )

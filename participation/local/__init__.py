@@ -1,1 +1,1 @@
-"""Everything on one machine: the servers out of their wheels, and the simulated community."""
+"""Everything on one machine: PostgreSQL and Valkey from their wheels, and `participation up`."""

@@ -12,8 +12,9 @@ from typing import Any, Literal
 import psycopg2
 
 from participation.errors import ConfigError, Unavailable
-from participation.local.account import LINK, Account, account_for, leave, place, programs
-from participation.local.process import Server, kill
+from participation.local.processes import kill
+from participation.local.server import Server
+from participation.local.system_user import LINK, SystemUser, leave, place, programs, user_for
 
 CLUSTER = "cluster"
 PASSWORD = "password"  # noqa: S105 - the name of the file
@@ -46,7 +47,7 @@ class Postgres(Server):
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         super().__init__(folder, port)
-        self._owner = Account("")
+        self._owner = SystemUser("")
         self._place = self.folder
         self._programs = Path()
 
@@ -69,7 +70,7 @@ class Postgres(Server):
         password = (self._place / PASSWORD).read_text()
         return f"postgresql://{NAME}:{password}@127.0.0.1:{self.port}/{database}"
 
-    def _account(self) -> dict[str, Any]:
+    def _user(self) -> dict[str, Any]:
         return self._owner.popen()
 
     def _launch(self, lock: int) -> None:
@@ -84,7 +85,7 @@ class Postgres(Server):
 
     def _prepare(self) -> None:
         elsewhere = self.folder / LINK / CLUSTER
-        self._owner = account_for(elsewhere if elsewhere.exists() else self._cluster)
+        self._owner = user_for(elsewhere if elsewhere.exists() else self._cluster)
         self._place = place(self.folder, self._owner, CLUSTER, PASSWORD)
         self._programs = programs(self._place, self._owner)
         if not self._cluster.exists():

@@ -13,7 +13,8 @@ from subprocess import PIPE, STDOUT, Popen
 from types import FrameType
 from typing import Any, Self, TextIO
 
-from participation.local.process import Server, kill, spawn
+from participation.local.processes import kill, spawn
+from participation.local.server import Server
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Each of them asks to stop."""

@@ -12,10 +12,11 @@ from typing import TextIO
 from urllib.parse import urlsplit
 
 from participation.errors import ConfigError
-from participation.local.account import LINK
 from participation.local.postgres import Postgres
-from participation.local.process import Server, free_port
+from participation.local.processes import free_port
+from participation.local.server import Server
 from participation.local.supervisor import Command, Supervisor
+from participation.local.system_user import LINK
 from participation.local.valkey import Valkey
 from participation.settings import DATA_DIR, LOCAL_ENV, Settings, read
 
@@ -110,7 +111,7 @@ def _port(data_dir: Path, name: str, preferred: int) -> int:
 
 
 def _migrate(settings: Settings, supervisor: Supervisor) -> None:
-    from participation.store.migrate import migrate
+    from participation.store.schema.migrate import migrate
 
     supervisor.say("migrating the database")
     migrate(settings.database(), settings.partitions_ahead_months)

@@ -9,7 +9,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from participation.errors import ConfigError
-from participation.local.process import Server
+from participation.local.server import Server
 
 
 class Valkey(Server):

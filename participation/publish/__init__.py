@@ -1,7 +1,7 @@
-"""① The bot's side: what stands behind `track_event.delay`, many events at once, and handing over without waiting.
+"""① The bot's side: the task behind `track_event.delay`, many events at once, and publishing without waiting.
 
-`track(event)` is for programs that must not stand still, such as a bot's event loop: it checks the event, puts it into
-a queue and returns. It uses one `Publisher` for the process, made at the first call.
+`track(event)` is for programs that must not block, such as a bot's event loop. It checks the event, puts it into a
+queue and returns. It uses one `Publisher` for the process, made at the first call.
 """
 
 from collections.abc import Mapping
@@ -20,15 +20,15 @@ def _publisher() -> Publisher:
 
 
 def track(event: Event | Mapping[str, Any]) -> bool:
-    """Do what `Publisher.track` does. Raises `ConfigError` at the first call without `REDIS_URL`."""
+    """Publish an event without waiting, as `Publisher.track` does. Raises `ConfigError` if `REDIS_URL` is missing."""
     return _publisher().track(event)
 
 
 def flush(seconds: float = CLOSE_SECONDS) -> Left:
-    """Do what `Publisher.flush` does."""
+    """Wait until Redis has everything, as `Publisher.flush` does."""
     return _publisher().flush(seconds)
 
 
 def counters() -> Counters:
-    """Do what `Publisher.counters` does."""
+    """Return the counts of this process, as `Publisher.counters` does."""
     return _publisher().counters()

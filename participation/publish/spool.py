@@ -1,10 +1,9 @@
 """The spool: a file on the bot's disk with what Redis has not acknowledged.
 
-The publisher puts items in when Redis does not answer, and takes them out, the oldest first, when it does. Each file
-has one owner, who holds it locked while it is open; the file of a process that is gone is found by the next publisher.
+The publisher adds items while Redis does not answer, and sends and removes the oldest ones when it does. One process
+owns a file and keeps it locked while it is open. The next publisher finds the files of processes that no longer run.
 """
 
-import os
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -13,14 +12,16 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self
 from uuid import uuid4
 
+from participation import private_files
+
 SUFFIX: Final = ".spool"
 
 PAGE_BYTES: Final = 4096
 
 _DAMAGED: Final = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 
-# Locked from the first statement on, and for as long as it is open: SQLite itself keeps everybody else out. What is
-# taken out is overwritten: a member may have asked to be forgotten.
+# EXCLUSIVE: SQLite keeps other processes out from the first statement until the file is closed. secure_delete: removed
+# items are overwritten, because a member may have asked to be forgotten.
 _PREPARE: Final = """
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
@@ -32,23 +33,23 @@ CREATE TABLE IF NOT EXISTS items (id INTEGER PRIMARY KEY, list TEXT NOT NULL, ar
 
 
 class Item(NamedTuple):
-    """What is to be sent: the Redis list that it goes to, and the one argument of its task, as JSON."""
+    """A message to be sent: the Redis list that it goes to, and the one argument of its task, as JSON."""
 
     list: str
     argument: bytes
 
 
 class Spool:
-    """A file of items, in their order, that survives the process. Not for two threads at once.
+    """A file of items, in order, that outlives the process. Only one thread may use it at a time.
 
-    Every method raises `sqlite3.Error` or `OSError` when the disk does; what was in the file stays in it.
+    Every method raises `sqlite3.Error` or `OSError` if the disk fails. The items in the file stay there.
     """
 
     def __init__(self, path: Path, most_bytes: int) -> None:
-        """Open the file that is there; raise `sqlite3.Error` or `OSError` while somebody else has it."""
+        """Open an existing file. Raises `sqlite3.Error` or `OSError` while another process has it."""
         self.path = path
         self.length = 0
-        # What is removed and still in the file, because the disk was full.
+        # The last item that was removed but is still in the file, because the disk was full.
         self._removed = 0
         self._connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=rw", timeout=0, isolation_level=None, uri=True, check_same_thread=False
@@ -56,18 +57,18 @@ class Spool:
         try:
             self._connection.executescript(_PREPARE.format(pages=max(8, most_bytes // PAGE_BYTES)))
             self.length = int(self._connection.execute("SELECT count(*) FROM items").fetchone()[0])
-            path.stat()  # raises if its owner has just emptied and deleted it
+            path.stat()  # raises if its owner has just deleted it
         except BaseException:
             self._connection.close()
             raise
 
     @classmethod
     def create(cls, folder: Path, most_bytes: int) -> Self:
-        """Make a new file, which nobody but this account may read."""
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # By the time first, so that the files are emptied in the order in which they were made.
+        """Make a new file that only this account may read."""
+        private_files.make_folder(folder)
+        # The name begins with the time, so that older files are emptied first.
         path = folder / f"{time.time_ns()}-{uuid4().hex}{SUFFIX}"
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        private_files.make_file(path)
         return cls(path, most_bytes)
 
     def append(self, items: Sequence[Item]) -> None:
@@ -78,51 +79,51 @@ class Spool:
                 cursor.executemany("INSERT INTO items (list, argument) VALUES (?, ?)", items)
                 cursor.execute("COMMIT")
             except BaseException:
-                with suppress(sqlite3.Error):  # a full disk has rolled back by itself
+                with suppress(sqlite3.Error):  # SQLite rolls back by itself when the disk is full
                     cursor.execute("ROLLBACK")
                 raise
         self.length += len(items)
 
     def first(self, count: int) -> tuple[int, list[Item]]:
-        """Return the oldest items, and the number under which `remove` removes them."""
+        """Return the oldest items, and the number that `remove` takes to remove them."""
         query = "SELECT id, list, argument FROM items WHERE id > ? ORDER BY id LIMIT ?"
         rows = self._connection.execute(query, (self._removed, count)).fetchall()
         return rows[-1][0] if rows else 0, [Item(*row[1:]) for row in rows]
 
     def remove(self, last: int) -> None:
-        """Remove what `first` returned. If that raises, `first` does not return it again while the file is open."""
+        """Remove what `first` returned. If this raises, `first` still skips those items while the file is open."""
         query = "SELECT count(*) FROM items WHERE id > ? AND id <= ?"
         self.length -= self._connection.execute(query, (self._removed, last)).fetchone()[0]
         self._removed = max(self._removed, last)
         self._connection.execute("DELETE FROM items WHERE id <= ?", (self._removed,))
-        # SQLite begins with the numbers anew when the table is empty.
+        # SQLite starts the numbers again at 1 when the table is empty.
         self._removed = 0
 
     def close(self) -> None:
-        """Give the file up, and delete it if nothing is left in it."""
+        """Close the file, and delete it if it is empty."""
         try:
             if not self.length:
                 with suppress(sqlite3.Error):  # a full disk
-                    self._connection.execute("PRAGMA journal_mode = DELETE")  # its own file goes with that
-                # While it is still locked: whoever opens it now learns that it is gone.
+                    self._connection.execute("PRAGMA journal_mode = DELETE")  # also deletes the WAL file
+                # Deleted while it is still locked, so that nobody opens it in between.
                 self.path.unlink(missing_ok=True)
                 self.path.with_name(f"{self.path.name}-wal").unlink(missing_ok=True)
         finally:
             self._connection.close()
 
     def set_aside(self) -> None:
-        """Give a damaged file up, and keep what is left in it under another name."""
+        """Close a damaged file and rename it, with what is left in it."""
         self._connection.close()
         set_aside(self.path)
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether the file is to blame, and no later try will do better."""
+    """Whether the file itself is damaged, so that a retry will not help."""
     return getattr(error, "sqlite_errorname", "").startswith(_DAMAGED)
 
 
 def set_aside(path: Path) -> None:
-    """Rename a damaged file and what SQLite keeps beside it, so that nobody opens it any more."""
+    """Rename a damaged file and its WAL file, so that nobody opens it again."""
     damaged = path.with_suffix(".damaged")
     path.rename(damaged)
     with suppress(FileNotFoundError):
@@ -130,7 +131,7 @@ def set_aside(path: Path) -> None:
 
 
 def abandoned(folder: Path, most_bytes: int) -> list[Spool]:
-    """Open the files that no process owns, the oldest first; one that is damaged is set aside under another name."""
+    """Open the files that no process owns, the oldest first. Damaged files are renamed and left alone."""
     found = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:

@@ -1,9 +1,9 @@
-"""The `track_event` task as its callers see it: it validates, sends, and answers within a bounded time."""
+"""① The `track_event` task as its callers see it: it validates, sends, and answers within a bounded time."""
 
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from celery import Task, signals
 from celery.local import PromiseProxy
@@ -11,10 +11,9 @@ from celery.result import AsyncResult, EagerResult
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from participation import broker, event, message, settings
-from participation.errors import Unavailable
+from participation import event, message, redis_client, settings
 from participation.event import Event
-from participation.publish.push import Sender, is_refusal
+from participation.publish.sender import Sender, raise_unavailable
 
 
 class TrackEvent(Task[..., Any]):
@@ -29,8 +28,8 @@ class TrackEvent(Task[..., Any]):
     ) -> AsyncResult[None]:
         """Send the event; when this returns, Redis has acknowledged it. `delay(event)` comes here.
 
-        Raises `InvalidEvent` before anything is sent, and `Unavailable` when Redis refuses or does not answer within
-        `PARTICIPATION_PUBLISH_TIMEOUT_SECONDS`: then it is unknown whether the event was taken, and sending the same
+        Raises `InvalidEvent` before anything is sent. Raises `Unavailable` if Redis refuses or does not answer within
+        `PARTICIPATION_PUBLISH_TIMEOUT_SECONDS`. Then it is unknown whether Redis took the event, and sending the same
         event again is safe.
         """
         given = event.decode(message.only_event(args or (), kwargs or {}))
@@ -39,10 +38,14 @@ class TrackEvent(Task[..., Any]):
                 return self._publish(event.encode(given), positional, options)
             return self._push(given)
         except (OperationalError, RedisError, OSError) as error:
-            _refuse(error)
+            raise_unavailable(
+                error,
+                "the event was not taken; correct what Redis says, and send it again",
+                "It is unknown whether the event was taken; sending the same event again is safe",
+            )
 
-    def put(self, events: Sequence[Event]) -> None:
-        """Send valid events in one round trip; one by one in a program that wants more of Celery than that.
+    def send(self, events: Sequence[Event]) -> None:
+        """Send valid events in one round trip, or one by one through Celery where `is_watched`.
 
         Raises what Celery and redis-py raise.
         """
@@ -50,7 +53,7 @@ class TrackEvent(Task[..., Any]):
             for each in events:
                 self._publish(event.encode(each), (), {})
         else:
-            self.sender.push([message.wrap(event.to_json(each)) for each in events])
+            self.sender.push([message.encode_json(event.to_json(each)) for each in events])
 
     def _push(self, given: Event) -> AsyncResult[None]:
         """Send what Celery would send, in one round trip.
@@ -58,21 +61,21 @@ class TrackEvent(Task[..., Any]):
         Celery itself asks for the queue's binding first and opens a client for each message.
         """
         task_id = message.new_id()
-        self.sender.push([message.wrap(event.to_json(given), task_id=task_id)])
-        # Made when it is asked for more than its class: few callers do.
+        self.sender.push([message.encode_json(event.to_json(given), task_id=task_id)])
+        # Made on first use: few callers look at the result.
         return cast("AsyncResult[None]", PromiseProxy(partial(self.AsyncResult, task_id)))
 
     def _publish(
         self, payload: Mapping[str, object], positional: Sequence[Any], options: dict[str, Any]
     ) -> AsyncResult[None]:
-        """Let Celery send it, with all that it has to offer."""
-        options["headers"] = {**(options.get("headers") or {}), **message.headers()}
+        """Send the event through Celery's own publisher."""
+        options["headers"] = {**(options.get("headers") or {}), **message.sent_at_header()}
         options.setdefault("retry", False)
         begun = time.monotonic()
         try:
             result = super().apply_async((payload,), {}, *positional, **options)
         except (OperationalError, RedisError, OSError):
-            # A connection that Redis has forgotten fails at once, and a new one may do.
+            # A connection that Redis has closed fails at once. A new one may work.
             if time.monotonic() - begun > self._limit / 4:
                 raise
             result = super().apply_async((payload,), {}, *positional, **options)
@@ -81,7 +84,7 @@ class TrackEvent(Task[..., Any]):
         return result
 
     def is_watched(self) -> bool:
-        """Whether the program wants more of Celery than a message sent: to run tasks itself, or to hear of them."""
+        """Whether the program runs tasks itself or listens to Celery's publish signals: then Celery must send."""
         return bool(
             signals.before_task_publish.receivers
             or signals.after_task_publish.receivers
@@ -94,15 +97,4 @@ class TrackEvent(Task[..., Any]):
 
     @cached_property
     def sender(self) -> Sender:
-        return Sender(broker.connect_within(self.app.conf.broker_url, self._limit))
-
-
-def _refuse(error: Exception) -> NoReturn:
-    if is_refusal(error):
-        raise Unavailable(
-            f"Redis refuses the event ({error}): it was not taken; put right what Redis says, and send it again"
-        ) from error
-    raise Unavailable(
-        f"Redis did not acknowledge the event ({error}): is it running, and is REDIS_URL right? "
-        "It is unknown whether the event was taken; sending the same event again is safe"
-    ) from error
+        return Sender(redis_client.connect_within(self.app.conf.broker_url, self._limit))

@@ -1,1 +1,1 @@
-"""PostgreSQL: the tables, their migrations, every write and every read."""
+"""PostgreSQL: every table, every write and every read. Nothing outside of this package knows SQL."""

@@ -1,4 +1,4 @@
-"""The way to PostgreSQL: engines, transactions, and the driver's errors translated into decisions."""
+"""Connections to PostgreSQL: all engines, transactions, and the driver's errors translated into ours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,24 +9,22 @@ from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from participation.errors import ConfigError, Rejected, Unavailable
+from participation.settings import Settings
 
 TRANSIENT_CLASSES: Final = ("08", "40", "53", "57", "58")
-"""SQLSTATE classes that pass by themselves: connection, rollback, resources, operator intervention, system."""
+"""SQLSTATE classes of temporary errors: connection, rollback, resources, operator intervention, system."""
 
 TRANSIENT_CODES: Final = ("25006", "25P03", "25P04", "55P03")
-"""Single codes that do: read-only for a while, a transaction that took too long, lock not available."""
+"""Single codes of temporary errors: read-only, a transaction that took too long, lock not available."""
 
 NO_PARTITION: Final = "23514"
-"""The code of a violated check; without a constraint's name it says that a partition is missing, and is made next."""
+"""The code of a violated check. Without the name of a constraint it means a missing partition; the retry makes it."""
 
 REJECTED_CLASSES: Final = ("22", "23", "54")
-"""SQLSTATE classes that speak of the values of a row: data, constraint, limit exceeded."""
+"""SQLSTATE classes of errors in the values of a row: data, constraint, limit exceeded."""
 
 MISSING_CODES: Final = ("42P01", "42703", "3F000")
-"""A table, a column, a schema that is not there: the database is not migrated."""
-
-REFUSED_CODES: Final = ("28P01", "28000", "3D000")
-"""A wrong password, user or database name."""
+"""A table, a column or a schema does not exist: the database is not migrated."""
 
 _KEEPALIVE: Final = {
     "keepalives_idle": 30,
@@ -34,14 +32,14 @@ _KEEPALIVE: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-"""libpq's options (seconds; the last in milliseconds) by which a machine that vanished is noticed in a minute."""
+"""Options of libpq with which a machine that disappeared is noticed in a minute. Seconds; the last in milliseconds."""
 
 
 def connect(url: str, lock_timeout_seconds: float = 10.0, idle_timeout_seconds: float = 0.0) -> Engine:
-    """Return an engine for the database at `url`. Nothing is connected before the first use.
+    """Return an engine for the database at `url`. It connects on first use.
 
-    idle_timeout_seconds: after which PostgreSQL takes a program that holds a transaction open and says nothing for
-    dead, and rolls back; 0 for never. Raises `ConfigError` for what is no URL.
+    lock_timeout_seconds: longest wait for a lock. idle_timeout_seconds: after so long without a statement PostgreSQL
+    rolls an open transaction back; 0 is never. Raises `ConfigError` if `url` is not a URL of PostgreSQL.
     """
     try:
         target = make_url(url).set(drivername="postgresql+psycopg2")
@@ -51,7 +49,7 @@ def connect(url: str, lock_timeout_seconds: float = 10.0, idle_timeout_seconds: 
         "lock_timeout": int(lock_timeout_seconds * 1000),
         "idle_in_transaction_session_timeout": int(idle_timeout_seconds * 1000),
         "timezone": "UTC",
-        # The same for the server's side of the connection, which by itself waits two hours.
+        # The same for the server's side of the connection, whose default is two hours.
         "tcp_keepalives_idle": _KEEPALIVE["keepalives_idle"],
         "tcp_keepalives_interval": _KEEPALIVE["keepalives_interval"],
         "tcp_keepalives_count": _KEEPALIVE["keepalives_count"],
@@ -69,19 +67,32 @@ def connect(url: str, lock_timeout_seconds: float = 10.0, idle_timeout_seconds: 
     )
 
 
+def worker_engine(settings: Settings) -> Engine:
+    """Return the engine of a worker. Raises `ConfigError` without `DATABASE_URL`.
+
+    PostgreSQL ends the transaction of a worker that hangs, so that another one can store its batch.
+    """
+    return connect(settings.database(), settings.lock_timeout_seconds, 3 * settings.lock_timeout_seconds)
+
+
+def command_engine(settings: Settings) -> Engine:
+    """Return the engine of a command or of a bot that answers members. Raises `ConfigError` without `DATABASE_URL`."""
+    return connect(settings.database(), settings.lock_timeout_seconds)
+
+
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
     """Run the block in one transaction, committed at its end.
 
-    Raises `Unavailable` where a repeat may help, `Rejected` where a row's values are at fault, and `ConfigError`
-    for everything else that PostgreSQL says: a wrong schema or URL, a missing right, or what is not known to pass.
+    Raises `Unavailable` if a retry may help, `Rejected` if the values of a row are wrong, and `ConfigError` for every
+    other error of PostgreSQL: a wrong schema or URL, a missing privilege, or an unknown error.
     """
     with translated(), engine.connect() as connection:
         try:
             with connection.begin():
                 yield connection
         except (DBAPIError, psycopg2.Error, Unavailable):
-            # The pool would hand out again what only looks alive, such as a server that went read-only.
+            # Otherwise the pool would reuse a connection that only looks usable, such as to a server that is read-only.
             connection.invalidate()
             raise
 
@@ -103,11 +114,11 @@ def translated() -> Iterator[None]:
             raise Rejected(f"{code}: {text}") from error
         if code in MISSING_CODES:
             raise ConfigError(f"the database is not migrated ({text}): run `participation migrate`") from error
-        raise ConfigError(f"PostgreSQL refuses with {code} ({text}): put right what it names") from error
+        raise ConfigError(f"PostgreSQL refuses with {code} ({text}): correct what it names") from error
 
 
 def _without_code(cause: object, text: str) -> Exception:
-    """Judge an error that the driver raised by itself: it never had the connection, or lost it."""
+    """Translate an error that the driver raised without an answer of PostgreSQL."""
     if "invalid dsn" in text or "invalid connection option" in text:
         return ConfigError(f"DATABASE_URL: {text}: correct it")
     if not isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError):

@@ -1,21 +1,35 @@
-"""Dead letters: looking at them, marking those that are sent again, deleting them. `events` writes them."""
+"""Dead letters: writing them, reading them, marking those that are sent again, deleting them."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from hashlib import sha256
+from typing import Any, Final, NamedTuple, Self
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Engine, Row, text
 
+from participation.accounts import Account
 from participation.errors import ConfigError
+from participation.mentions import NO_MENTIONS, Mentions
+from participation.store.database import transaction
 
-FETCHED: Final = 200
-"""Letters that are in memory at a time while many are read; each is up to 64 KiB long."""
+PAGE: Final = 200
+"""Letters that are in memory at a time while many are read. Each is up to 64 KiB long."""
+
+RAW_BYTES: Final = 65_536
+"""How much of a list element a dead letter keeps. Its whole length and hash are kept beside it."""
+
+DETAIL_CHARACTERS: Final = 2_000
 
 _COLUMNS: Final = "id, received_at, reason, detail, raw, raw_bytes, raw_sha256, batch_id, replayed_at"
 
-# The driver writes the values into the text, so that the planner sees which conditions are none.
-_CHOSEN: Final = """
+_INSERT_LETTERS = text("""
+INSERT INTO dead_letters (reason, detail, raw, raw_bytes, raw_sha256, batch_id)
+VALUES (:reason, :detail, :raw, :raw_bytes, :raw_sha256, :batch_id)
+""")
+
+# psycopg2 writes the values into the statement, so the planner sees which conditions are NULL.
+_IS_CHOSEN: Final = """
     (CAST(:ids AS bigint[]) IS NULL OR id = ANY(CAST(:ids AS bigint[])))
     AND (CAST(:reason AS text) IS NULL OR reason = :reason)
     AND (CAST(:batch_id AS text) IS NULL OR batch_id = :batch_id)
@@ -24,43 +38,45 @@ _CHOSEN: Final = """
     AND (CAST(:replayed AS boolean) IS NULL OR (replayed_at IS NOT NULL) = :replayed)
 """
 
-_NEWEST = text(f"SELECT {_COLUMNS} FROM dead_letters WHERE {_CHOSEN} ORDER BY id DESC LIMIT :limit")
+_SELECT_NEWEST_LETTERS = text(f"SELECT {_COLUMNS} FROM dead_letters WHERE {_IS_CHOSEN} ORDER BY id DESC LIMIT :limit")
 
-_ONE = text(f"SELECT {_COLUMNS} FROM dead_letters WHERE id = :id")
+_SELECT_LETTER = text(f"SELECT {_COLUMNS} FROM dead_letters WHERE id = :id")
 
-_REASONS = text(f"""
-SELECT reason, count(*) FROM dead_letters WHERE {_CHOSEN} GROUP BY reason ORDER BY count(*) DESC, reason
+_COUNT_REASONS = text(f"""
+SELECT reason, count(*) FROM dead_letters WHERE {_IS_CHOSEN} GROUP BY reason ORDER BY count(*) DESC, reason
 """)
 
-_KNOWN = text("SELECT id FROM dead_letters WHERE id = ANY(:ids)")
+_SELECT_KNOWN_LETTER_IDS = text("SELECT id FROM dead_letters WHERE id = ANY(:ids)")
 
-_SCOPE = text(f"SELECT count(*) AS letters, coalesce(max(id), 0) AS last_id FROM dead_letters WHERE {_CHOSEN}")
+_SELECT_SCOPE = text(
+    f"SELECT count(*) AS letters, coalesce(max(id), 0) AS last_id FROM dead_letters WHERE {_IS_CHOSEN}"
+)
 
-# What another replay has in hand is skipped: it marks what it sends when it commits.
-_TAKE = text(f"""
+# Letters that another replay is sending are skipped: it marks them when it commits.
+_LOCK_LETTERS = text(f"""
 SELECT {_COLUMNS} FROM dead_letters
-WHERE {_CHOSEN} AND id > :after AND id <= :last_id
+WHERE {_IS_CHOSEN} AND id > :after AND id <= :last_id
 ORDER BY id LIMIT :limit
 FOR UPDATE SKIP LOCKED
 """)
 
-_MARK = text("UPDATE dead_letters SET replayed_at = now() WHERE id = ANY(CAST(:ids AS bigint[]))")
+_MARK_REPLAYED = text("UPDATE dead_letters SET replayed_at = now() WHERE id = ANY(CAST(:ids AS bigint[]))")
 
-_FOLLOWING = text(f"SELECT {_COLUMNS} FROM dead_letters WHERE id > :after ORDER BY id LIMIT :limit")
+_SELECT_FOLLOWING_LETTERS = text(f"SELECT {_COLUMNS} FROM dead_letters WHERE id > :after ORDER BY id LIMIT :limit")
 
-_DELETE = text("DELETE FROM dead_letters WHERE id = ANY(CAST(:ids AS bigint[]))")
+_DELETE_LETTERS = text("DELETE FROM dead_letters WHERE id = ANY(CAST(:ids AS bigint[]))")
 
-_PURGE = text(f"""
+_PURGE_LETTERS = text(f"""
 DELETE FROM dead_letters
-WHERE id IN (SELECT id FROM dead_letters WHERE {_CHOSEN} ORDER BY received_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+WHERE id IN (SELECT id FROM dead_letters WHERE {_IS_CHOSEN} ORDER BY received_at LIMIT :limit FOR UPDATE SKIP LOCKED)
 """)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which letters: those that meet every condition; None is no condition.
+    """Which letters: those that meet every condition. None is no condition.
 
-    since, until: received in [since, until). replayed: True for those that were sent again, False for the others.
+    since, until: received in [since, until). replayed: True for letters that were sent again, False for the others.
     """
 
     ids: tuple[int, ...] | None = None
@@ -71,13 +87,13 @@ class Choice:
     replayed: bool | None = False
 
     def values(self, **more: object) -> dict[str, object]:
-        """Return what the queries take."""
+        """Return the parameters of the queries."""
         return {**asdict(self), "ids": None if self.ids is None else list(self.ids), **more}
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A message that could not be stored. `raw` is its beginning where it was cut off."""
+class DeadLetter:
+    """A message that could not be stored. raw: the message, or its beginning where it was cut off."""
 
     id: int
     received_at: datetime
@@ -94,6 +110,36 @@ class Letter:
         return len(self.raw) < self.raw_bytes
 
 
+class NewDeadLetter(NamedTuple):
+    """A list element that cannot be stored: the reason's code, what is wrong, and the element.
+
+    Not stored, for the counts of the batch and for opt-outs: import_id, community_id, and the accounts and the time of
+    its event, as far as they can be read.
+    """
+
+    reason: str
+    detail: str
+    raw: bytes
+    raw_bytes: int
+    raw_sha256: bytes
+    import_id: str | None
+    community_id: str | None = None
+    accounts: tuple[Account, ...] = ()
+    occurred_at: datetime | None = None
+
+    @classmethod
+    def of(cls, raw: bytes, reason: str, detail: str, import_id: str | None, mentions: Mentions = NO_MENTIONS) -> Self:
+        # The detail may quote the input, which can hold characters that PostgreSQL's `text` cannot.
+        storable = detail.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+        head, digest = raw[:RAW_BYTES], sha256(raw).digest()
+        return cls(reason, storable[:DETAIL_CHARACTERS], head, len(raw), digest, import_id, *mentions)
+
+    @property
+    def source(self) -> tuple[str | None, str | None]:
+        """The community and the import that the letter counts for."""
+        return self.community_id, self.import_id
+
+
 class Scope(NamedTuple):
     """How many letters a choice holds at one moment, and the highest id among them."""
 
@@ -101,15 +147,21 @@ class Scope(NamedTuple):
     last_id: int
 
 
-def newest(connection: Connection, choice: Choice, limit: int) -> Iterator[Letter]:
+def insert(connection: Connection, batch_id: str, letters: Sequence[NewDeadLetter]) -> None:
+    """Store the letters of a batch. The caller commits."""
+    if letters:
+        connection.execute(_INSERT_LETTERS, [{**letter._asdict(), "batch_id": batch_id} for letter in letters])
+
+
+def newest(connection: Connection, choice: Choice, limit: int) -> Iterator[DeadLetter]:
     """Yield the newest of the chosen letters, the newest first."""
-    rows = connection.execute(_NEWEST, choice.values(limit=limit), execution_options={"yield_per": FETCHED})
+    rows = connection.execute(_SELECT_NEWEST_LETTERS, choice.values(limit=limit), execution_options={"yield_per": PAGE})
     yield from map(_letter, rows)
 
 
-def get(connection: Connection, letter_id: int) -> Letter:
-    """Return one letter. Raises `ConfigError` if there is none of this id."""
-    row = connection.execute(_ONE, {"id": letter_id}).one_or_none()
+def get(connection: Connection, letter_id: int) -> DeadLetter:
+    """Return one letter. Raises `ConfigError` if no letter has this id."""
+    row = connection.execute(_SELECT_LETTER, {"id": letter_id}).one_or_none()
     if row is None:
         raise _unknown([letter_id])
     return _letter(row)
@@ -117,53 +169,79 @@ def get(connection: Connection, letter_id: int) -> Letter:
 
 def reasons(connection: Connection, choice: Choice) -> dict[str, int]:
     """Count the chosen letters by reason, the most frequent first."""
-    return dict(tuple(row) for row in connection.execute(_REASONS, choice.values()))
+    return dict(tuple(row) for row in connection.execute(_COUNT_REASONS, choice.values()))
 
 
 def require(connection: Connection, ids: Collection[int]) -> None:
-    """Raise `ConfigError` unless there is a letter of each id."""
-    missing = set(ids) - set(connection.scalars(_KNOWN, {"ids": list(ids)}))
+    """Raise `ConfigError` unless each id has a letter."""
+    missing = set(ids) - set(connection.scalars(_SELECT_KNOWN_LETTER_IDS, {"ids": list(ids)}))
     if missing:
         raise _unknown(sorted(missing))
 
 
 def scope(connection: Connection, choice: Choice) -> Scope:
-    """Return what the choice holds now. What comes later has a higher id."""
-    return Scope(*connection.execute(_SCOPE, choice.values()).one())
+    """Return what the choice holds now. Letters that come later have a higher id."""
+    return Scope(*connection.execute(_SELECT_SCOPE, choice.values()).one())
 
 
-def take(connection: Connection, choice: Choice, after: int, last_id: int, limit: int) -> list[Letter]:
+def lock_letters(connection: Connection, choice: Choice, after: int, last_id: int, limit: int) -> list[DeadLetter]:
     """Return the first of the chosen letters with an id in (after, last_id], locked until the caller commits.
 
-    Letters that somebody else has locked are left out.
+    Letters that another transaction has locked are left out.
     """
     values = choice.values(after=after, last_id=last_id, limit=limit)
-    return [_letter(row) for row in connection.execute(_TAKE, values)]
+    return [_letter(row) for row in connection.execute(_LOCK_LETTERS, values)]
 
 
-def mark(connection: Connection, ids: Collection[int]) -> None:
+def mark_replayed(connection: Connection, ids: Collection[int]) -> None:
     """Note that these letters were sent again. The caller commits."""
-    connection.execute(_MARK, {"ids": list(ids)})
+    connection.execute(_MARK_REPLAYED, {"ids": list(ids)})
 
 
 def purge(connection: Connection, choice: Choice, limit: int) -> int:
     """Delete the oldest of the chosen letters; return how many. The caller commits."""
-    return connection.execute(_PURGE, choice.values(limit=limit)).rowcount
+    return connection.execute(_PURGE_LETTERS, choice.values(limit=limit)).rowcount
 
 
-def following(connection: Connection, after: int, limit: int) -> list[Letter]:
-    """Return the first letters with an id above `after`."""
-    return [_letter(row) for row in connection.execute(_FOLLOWING, {"after": after, "limit": limit})]
+def pages(read_page: Callable[[int], list[DeadLetter]]) -> Iterator[list[DeadLetter]]:
+    """Yield letters page by page, in the order of their ids.
+
+    read_page: returns the first letters with an id above its argument, and none at the end.
+    """
+    after = 0
+    while page := read_page(after):
+        yield page
+        after = page[-1].id
+
+
+def following(connection: Connection, after: int) -> list[DeadLetter]:
+    """Return the first `PAGE` letters with an id above `after`."""
+    return [_letter(row) for row in connection.execute(_SELECT_FOLLOWING_LETTERS, {"after": after, "limit": PAGE})]
 
 
 def delete(connection: Connection, ids: Collection[int]) -> int:
     """Delete these letters; return how many there were. The caller commits."""
-    return connection.execute(_DELETE, {"ids": list(ids)}).rowcount
+    return connection.execute(_DELETE_LETTERS, {"ids": list(ids)}).rowcount
 
 
-def _letter(row: Row[Any]) -> Letter:
+def delete_where(engine: Engine, is_wanted: Callable[[bytes], bool]) -> int:
+    """Delete the letters whose message is wanted; return how many. Reads every letter, a page in each transaction."""
+
+    def read_page(after: int) -> list[DeadLetter]:
+        with transaction(engine) as connection:
+            return following(connection, after)
+
+    deleted = 0
+    for page in pages(read_page):
+        if ids := [letter.id for letter in page if is_wanted(letter.raw)]:
+            with transaction(engine) as connection:
+                deleted += delete(connection, ids)
+    return deleted
+
+
+def _letter(row: Row[Any]) -> DeadLetter:
     values = row._mapping
-    return Letter(**{**values, "raw": bytes(values["raw"]), "raw_sha256": bytes(values["raw_sha256"])})
+    return DeadLetter(**{**values, "raw": bytes(values["raw"]), "raw_sha256": bytes(values["raw_sha256"])})
 
 
 def _unknown(ids: Collection[int]) -> ConfigError:

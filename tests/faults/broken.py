@@ -9,13 +9,14 @@ from sqlalchemy import Engine
 
 from participation import event, keys
 from participation.app import app
-from participation.ingest import flush, read
-from participation.store.batches import Counts
-from participation.store.events import Accepted, DeadLetter
+from participation.ingest import decode, flush
+from participation.store.dead_letters import NewDeadLetter
+from participation.store.ingest.batches import Counts
+from participation.store.ingest.events import Accepted
 
 __all__ = ["app"]
 
-_store_or_postpone, _store, _read = flush._store_or_postpone, flush.store, read.read
+_store_or_postpone, _store, _read = flush._store_or_postpone, flush.store_elements, decode.decode_batch
 
 
 def _list_goes_first(redis: Redis, engine: Engine, batch_id: str, elements: Iterable[bytes]) -> Counts | None:
@@ -31,7 +32,7 @@ def _store_under_another_name(engine: Engine, batch_id: str, elements: Iterable[
     return _store(engine, f"{batch_id}-{uuid4().hex}", elements)
 
 
-def _drop_poison(elements: Iterable[bytes]) -> tuple[list[Accepted], list[DeadLetter]]:
+def _drop_poison(elements: Iterable[bytes]) -> tuple[list[Accepted], list[NewDeadLetter]]:
     """Leave out what is no event."""
     accepted, _ = _read(elements)
     return accepted, []
@@ -43,8 +44,8 @@ match os.environ["BROKEN"]:
     case "events have no identity":
         event.derive_id = lambda facts, occurred_at: uuid4().hex
     case "batches have no identity":
-        flush.store = _store_under_another_name
+        flush.store_elements = _store_under_another_name
     case "poison dropped":
-        flush.read = _drop_poison  # type: ignore[attr-defined]
+        flush.decode_batch = _drop_poison  # type: ignore[attr-defined]
     case unknown:
         raise ValueError(f"BROKEN={unknown}: there is no such variant")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from participation.local.postgres import Postgres
-from participation.store.migrate import migrate
+from participation.store.schema.migrate import migrate
 from tests.faults.report import Report
 from tests.faults.rig import Debuggable, Rig, Row, Servers, administer, table
 

@@ -9,7 +9,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Self
 
-from participation.local.process import free_port
+from participation.local.processes import free_port
 
 BYTES = 65_536
 

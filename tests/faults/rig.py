@@ -20,10 +20,11 @@ from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from participation import failpoint, keys
+from participation import keys
 from participation.local.postgres import Postgres
-from participation.local.process import kill, spawn
+from participation.local.processes import kill, spawn
 from participation.local.valkey import Valkey
+from tests import failpoints
 from tests.faults.checker import check
 from tests.faults.producer import AGAIN
 from tests.faults.report import Report
@@ -39,7 +40,7 @@ RECOVERY_SECONDS = 60.0
 COMPUTE = """
 import sys
 from datetime import date
-from participation.cli import app
+from participation.cli.app import app
 
 compute = ["highlights", "compute"]
 app(compute, standalone_mode=False)
@@ -161,9 +162,10 @@ class Rig:
         self.workers.append(process)
         return process
 
-    def stopping_worker(self, point: str, **environment: str) -> subprocess.Popen[bytes]:
+    def stopping_worker(self, point: str, app: str | None = None, **environment: str) -> subprocess.Popen[bytes]:
         """Start a worker of which the first process that comes to the failpoint stops there."""
-        return self.worker(**{failpoint.VARIABLE: f"{point}={self.marker}"}, **environment)
+        environment[failpoints.VARIABLE] = f"{point}={self.marker}"
+        return self.worker("--include=tests.failpoints", app=app, **environment)
 
     def stopped_process(self) -> int:
         """Wait until a process stands at the failpoint and return its id."""

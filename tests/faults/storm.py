@@ -25,8 +25,8 @@ from typing import Final
 from psutil import NoSuchProcess
 
 from participation.local.postgres import Postgres
-from participation.local.process import kill
-from participation.store.migrate import migrate
+from participation.local.processes import kill
+from participation.store.schema.migrate import migrate
 from tests.faults.rig import Debuggable, Rig, Row, Servers, table, tear
 
 BOTS: Final = 2

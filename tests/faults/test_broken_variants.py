@@ -27,7 +27,7 @@ def test_broken_worker__is_caught(rig: Rig, variant: str, point: str, caught: st
     """A worker that breaks the promise does not get past the checker."""
     # With poison behind every event, so that every batch that is killed holds some.
     with rig.load(poison=1):
-        rig.worker(app="tests.faults.broken", BROKEN=variant, PARTICIPATION_FAILPOINT=f"{point}={rig.marker}")
+        rig.stopping_worker(point, app="tests.faults.broken", BROKEN=variant)
         for _ in range(TIMES):
             rig.marker.unlink(missing_ok=True)
             os.kill(rig.stopped_process(), signal.SIGKILL)

@@ -18,14 +18,14 @@ from redis import Redis
 from sqlalchemy import Engine, text
 
 from participation import keys, message
-from participation.ingest.flush import store
+from participation.demo.simulation import simulate
+from participation.highlights.compute import compute_day
+from participation.ingest.flush import store_elements
 from participation.local.postgres import Postgres
-from participation.local.process import free_port
-from participation.local.simulation import simulate
+from participation.local.processes import free_port
 from participation.local.valkey import Valkey
-from participation.store import due
 from participation.store.database import connect, transaction
-from participation.store.highlights import compute_day
+from participation.store.days import due
 from tests.faults.checker import CannotCheck, Report, check, main
 from tests.rows import event
 
@@ -207,10 +207,10 @@ def fill(url: str) -> None:
     second = [message.encode(each) for each in [*LIVE[:50], UNSURE]]
     with transaction(engine) as connection:
         connection.execute(text("INSERT INTO communities (community_id, timezone) VALUES ('harbour', 'Europe/Berlin')"))
-    store(engine, "first", [NOTHING, *first])
-    store(engine, "second", [*second, LONG, NOTHING])
+    store_elements(engine, "first", [NOTHING, *first])
+    store_elements(engine, "second", [*second, LONG, NOTHING])
     with transaction(engine) as connection:
-        for day in due.due(connection):
+        for day in due.list_due(connection):
             compute_day(connection, *day)
     engine.dispose()
 

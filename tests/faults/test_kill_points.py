@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from participation.local.process import kill
+from participation.local.processes import kill
 from tests.faults.report import Report
 from tests.faults.rig import Rig
 from tests.worker import eventually

@@ -9,7 +9,7 @@ import pytest
 
 from participation import keys, message
 from participation.ingest.claim import sweep
-from participation.local.process import kill
+from participation.local.processes import kill
 from tests.faults.producer import COMMUNITIES
 from tests.faults.proxy import Mode, Proxy
 from tests.faults.report import Report

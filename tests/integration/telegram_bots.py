@@ -14,7 +14,7 @@ from telegram.ext import Application, ApplicationBuilder, TypeHandler
 
 from participation.bots.aiogram import Participation
 from participation.bots.telegram import ALLOWED_UPDATES, add_participation
-from participation.local.process import wait_until
+from participation.local.processes import wait_until
 from tests.standins.telegram import TOKEN, Telegram
 from tests.worker import eventually
 

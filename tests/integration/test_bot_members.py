@@ -10,8 +10,8 @@ import orjson
 import pytest
 from sqlalchemy import Engine
 
-from participation.bots import members
-from participation.bots.members import Members
+from participation.bots import member_answers
+from participation.bots.member_answers import MemberAnswers
 from participation.errors import ConfigError
 from participation.store.database import connect
 from tests.rows import event, put
@@ -25,7 +25,7 @@ def answer(coroutine: Coroutine[Any, Any, Result]) -> Result:
 
 def test_members__a_life(engine: Engine) -> None:
     """A member sees what is kept, takes it along, leaves, and comes back; another one is never touched."""
-    asks = Members("irc", engine)
+    asks = MemberAnswers("irc", engine)
     other = event(member_id="bob", event_type="REACTION_ADDED", object_id="1", object_author_id="ada")
     put(engine, [event(object_id="1"), event(object_id="2", occurred_at="2026-03-11T12:00:00Z"), other])
     assert answer(asks.what_is_kept("ada")).splitlines() == [
@@ -54,13 +54,13 @@ def test_members__a_life(engine: Engine) -> None:
 
 def test_members__database_away_is_a_calm_word_and_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
     """Nobody sees a traceback, and the log does not say who asked."""
-    asks = Members("irc", connect("postgresql://nobody@127.0.0.1:1/nothing"))
+    asks = MemberAnswers("irc", connect("postgresql://nobody@127.0.0.1:1/nothing"))
     with caplog.at_level(logging.ERROR):
         texts = [
             answer(each("ada-80351110")) for each in (asks.what_is_kept, asks.forget_me, asks.opt_out, asks.opt_in)
         ]
         file = answer(asks.my_data("ada-80351110"))
-    assert [*texts, file.text] == [members.FAILED] * 5
+    assert [*texts, file.text] == [member_answers.FAILED] * 5
     assert file.content is None
     assert "member_command_failed command=opt_in detail=PostgreSQL" in caplog.text
     assert "80351110" not in caplog.text
@@ -71,23 +71,23 @@ def test_members__own_database_is_that_of_the_settings_and_let_go() -> None:
     """Without an engine the one of `DATABASE_URL` is used, from the first question on."""
 
     async def ask() -> str:
-        asks = Members("irc")
+        asks = MemberAnswers("irc")
         found = await asks.what_is_kept("ada")
         await asks.close()
         return found
 
-    assert answer(ask()) == members.NOTHING
+    assert answer(ask()) == member_answers.NOTHING
 
 
 def test_my_data__large_is_compressed_and_too_large_is_said(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file is one that the platform takes, or a word where else to ask."""
     put(engine, [event(object_id=str(number)) for number in range(50)])
-    asks = Members("irc", engine)
-    monkeypatch.setattr(members, "PLAIN_BYTES", 1_000)
+    asks = MemberAnswers("irc", engine)
+    monkeypatch.setattr(member_answers, "PLAIN_BYTES", 1_000)
     file = answer(asks.my_data("ada"))
     assert file.file_name == "my-data.ndjson.gz"
     assert len(gzip.decompress(file.content or b"").splitlines()) == 51
-    monkeypatch.setattr(members, "FILE_BYTES", 9)
+    monkeypatch.setattr(member_answers, "FILE_BYTES", 9)
     assert answer(asks.my_data("ada")).content is None
 
 
@@ -95,11 +95,11 @@ def test_privacy__says_what_the_settings_say(monkeypatch: pytest.MonkeyPatch) ->
     """The policy names the period and the contact, fits into one message, and never fails for a name."""
     monkeypatch.setenv("PARTICIPATION_DELETION_GRACE_DAYS", "7")
     monkeypatch.setenv("PARTICIPATION_PRIVACY_CONTACT", "privacy@example.org")
-    text = Members("irc").privacy()
+    text = MemberAnswers("irc").privacy()
     assert "deleted 7 days after that" in text
     assert text.endswith("Questions: privacy@example.org")
-    assert all(f"/{name}:" in text for name in members.COMMANDS if name != "privacy")
+    assert all(f"/{name}:" in text for name in member_answers.COMMANDS if name != "privacy")
     assert len(text) < 2_000
     monkeypatch.setenv("PARTICIPATION_DELETION_GRACE_DAYS", "-1")
     with pytest.raises(ConfigError):
-        Members("irc").privacy()
+        MemberAnswers("irc").privacy()

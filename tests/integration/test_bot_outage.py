@@ -14,7 +14,7 @@ import pytest
 from redis import Redis
 
 from participation import keys, message
-from participation.local.process import kill, spawn
+from participation.local.processes import kill, spawn
 from participation.local.valkey import Valkey
 from tests.standins.telegram import TOKEN, Telegram
 from tests.standins.telegram_updates import ADA, HARBOUR, NOON

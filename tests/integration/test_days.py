@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from participation.accounts import Account
 from participation.errors import ConfigError
 from participation.highlights import digest
-from participation.store import communities, digests, due, members
+from participation.highlights.compute import compute_day
+from participation.store.communities import settings
+from participation.store.communities.settings import Community
 from participation.store.database import transaction
-from participation.store.highlights import compute_day
-from participation.store.members import Account
+from participation.store.days import digests, due
+from participation.store.members import links
 from tests.rows import event, highlights, put
 
 DAY = date(2026, 3, 10)
@@ -22,7 +25,7 @@ DAY = date(2026, 3, 10)
 def compute(engine: Engine) -> list[str]:
     """Compute what is due, as Beat's tasks do; return the days."""
     with transaction(engine) as connection:
-        days = due.due(connection)
+        days = due.list_due(connection)
         for day in days:
             compute_day(connection, *day)
     return [str(day.highlight_date) for day in days]
@@ -30,7 +33,7 @@ def compute(engine: Engine) -> list[str]:
 
 def set_zone(engine: Engine, zone: str) -> bool:
     with transaction(engine) as connection:
-        return communities.configure(connection, "c", zone, None)
+        return settings.configure(connection, "c", zone, None)
 
 
 def days(engine: Engine) -> dict[str, int]:
@@ -97,7 +100,7 @@ def test_compact__keeps_a_mark_that_a_running_computation_has_not_seen(engine: E
         compute_day(computing, "c", DAY)
         slow.commit()
         with transaction(engine) as other:
-            due.compact(other)
+            due.compact_marks(other)
     assert compute(engine) == ["2026-03-10"]
 
 
@@ -157,10 +160,10 @@ def test_configure__unknown_zone_is_refused_with_a_suggestion(engine: Engine) ->
 def test_configure__name_and_zone_can_be_set_apart(engine: Engine) -> None:
     """What is not given stays as it is, also before the first event."""
     with transaction(engine) as connection:
-        communities.configure(connection, "c", "Asia/Tokyo", None)
-        communities.configure(connection, "c", None, "The Harbour")
-        (row,) = communities.overview(connection)
-    assert tuple(row) == ("c", "The Harbour", "Asia/Tokyo", 0, None)
+        settings.configure(connection, "c", "Asia/Tokyo", None)
+        settings.configure(connection, "c", None, "The Harbour")
+        (row,) = settings.list_communities(connection)
+    assert row == Community("c", "The Harbour", "Asia/Tokyo", 0, None)
 
 
 def test_link__accounts_become_one_person_on_every_day(engine: Engine) -> None:
@@ -183,13 +186,13 @@ def test_link__accounts_become_one_person_on_every_day(engine: Engine) -> None:
     compute(engine)
     accounts = [Account("irc", "ada"), Account("discord", "42")]
     with transaction(engine) as connection:
-        assert members.link(connection, "Ada", accounts) == 2
-        assert members.link(connection, "Ada", accounts) == 0
+        assert links.link(connection, "Ada", accounts) == 2
+        assert links.link(connection, "Ada", accounts) == 0
     assert compute(engine) == ["2026-03-10", "2026-03-11", "2026-03-13"]
     assert persons(engine) == [("Ada",), ("Ada",), ("irc:bob",), ("Ada", "irc:bob")]
     with transaction(engine) as connection:
-        assert members.unlink(connection, accounts[:1]) == 1
-        assert members.unlink(connection, accounts[:1]) == 0
+        assert links.unlink(connection, accounts[:1]) == 1
+        assert links.unlink(connection, accounts[:1]) == 0
     assert compute(engine) == ["2026-03-10", "2026-03-13"]
     assert persons(engine) == [("irc:ada",), ("Ada",), ("irc:bob",), ("irc:ada", "irc:bob")]
 
@@ -223,7 +226,7 @@ def test_digest__tells_the_story_of_each_member(engine: Engine) -> None:
     )
     compute(engine)
     with transaction(engine) as connection:
-        read = digest.read(connection, "c", DAY)
+        read = digest.read_digest(connection, "c", DAY)
     story = {m.member_id: (m.streak_days, m.newcomer, m.returned) for m in read.members}
     assert story == {
         "irc:streak": (3, False, False),
@@ -240,7 +243,7 @@ def test_digest__receiving_alone_is_no_activity(engine: Engine) -> None:
     put(engine, [received])
     compute(engine)
     with transaction(engine) as connection:
-        members_ = {m.member_id: m for m in digest.read(connection, "c", DAY).members}
+        members_ = {m.member_id: m for m in digest.read_digest(connection, "c", DAY).members}
     grace = members_["irc:grace"]
     assert (grace.reactions_received, grace.streak_days, grace.newcomer) == (1, 0, False)
 
@@ -253,7 +256,7 @@ def test_digest__usual_is_the_median_of_the_same_weekday(engine: Engine) -> None
     put(engine, messages("2026-03-09T12:00:00Z"))
     compute(engine)
     with transaction(engine) as connection:
-        read = digest.read(connection, "c", DAY)
+        read = digest.read_digest(connection, "c", DAY)
         assert digests.best_day(connection, "c") == DAY - timedelta(weeks=5)
         assert digests.computed_days(connection, "c", DAY - timedelta(days=1), DAY) == [date(2026, 3, 9), DAY]
     assert read.message_count == 9
@@ -265,7 +268,7 @@ def test_digest__day_without_events_is_empty(engine: Engine) -> None:
     """A day on which nothing was counted reads as such."""
     put(engine, [event()])
     with transaction(engine) as connection:
-        read = digest.read(connection, "c", date(2026, 1, 1))
+        read = digest.read_digest(connection, "c", date(2026, 1, 1))
         assert digests.best_day(connection, "c") is None
     assert (read.computed_at, read.members, read.usual, read.active_members) == (None, [], None, 0)
 
@@ -274,9 +277,9 @@ def test_between__gives_the_days_that_hold_events_or_rows(engine: Engine) -> Non
     """A span of years costs as many looks as there are days with events."""
     put(engine, messages("2004-11-15T12:00:00Z", "2026-03-10T23:59:59Z", "2026-03-11T00:00:00Z"))
     with transaction(engine) as connection:
-        found = due.between(connection, "c", date(2000, 1, 1), DAY)
+        found = due.days_between(connection, "c", date(2000, 1, 1), DAY)
         assert [day.highlight_date for day in found] == [date(2004, 11, 15), DAY]
-        later = due.between(connection, "c", DAY, date(2100, 1, 1))
+        later = due.days_between(connection, "c", DAY, date(2100, 1, 1))
     assert dates(later) == ["2026-03-10", "2026-03-11"]
 
 

@@ -22,8 +22,8 @@ from sqlalchemy import Engine, text
 
 from participation import keys, message
 from participation.cli import main
-from participation.ingest.flush import store
-from participation.local.process import kill, spawn, wait_until
+from participation.ingest.flush import store_elements
+from participation.local.processes import kill, spawn, wait_until
 from participation.store.database import connect
 from tests.commands import PARTICIPATION, run
 from tests.rows import event
@@ -52,7 +52,7 @@ def engine(environment: None, database: str) -> Iterator[Engine]:
 
 def quarantine(engine: Engine, *elements: bytes, batch_id: str | None = None) -> None:
     """Store the elements as one batch: those that are no events become dead letters, with ids from 1 on."""
-    store(engine, batch_id or uuid4().hex, elements)
+    store_elements(engine, batch_id or uuid4().hex, elements)
 
 
 def wrong(number: int) -> bytes:

@@ -18,7 +18,7 @@ from redis import Redis
 from sqlalchemy import Engine, text
 
 from participation import keys
-from participation.bots.discord import ParticipationCog, attach, wiring
+from participation.bots.discord import ParticipationCog, attach, listener
 from participation.errors import ConfigError
 from participation.local.valkey import Valkey
 from participation.publish import Publisher
@@ -468,7 +468,7 @@ def test_voice__stage_and_unknown_channel(servers: Redis, engine: Engine) -> Non
 
 def test_voice__rounds_while_connected_only(servers: Redis, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everybody is recorded as present again and again, but not while nobody can know."""
-    monkeypatch.setattr(wiring, "ROUND_SECONDS", 0.02)
+    monkeypatch.setattr(listener, "ROUND_SECONDS", 0.02)
     seen: list[int] = []
 
     async def scenario(platform: Discord) -> None:

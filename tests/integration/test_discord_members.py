@@ -10,7 +10,7 @@ from discord.ext import commands
 from sqlalchemy import Engine, text
 
 from participation.bots.discord import MemberCommands
-from participation.bots.members import COMMANDS
+from participation.bots.member_answers import COMMANDS
 from tests.rows import event, put
 from tests.standins.discord import Discord, until
 from tests.standins.discord_harbour import ADA, harbour, online, play

@@ -15,8 +15,8 @@ import pytest
 from redis import Redis
 
 from participation import event, keys, message
-from participation.bots.discord import check as checks
-from participation.bots.members import COMMANDS
+from participation.bots.discord import self_check as checks
+from participation.bots.member_answers import COMMANDS
 from participation.local.valkey import Valkey
 from tests.standins.discord import TOKEN, Discord, standing_in, until
 from tests.standins.discord_harbour import ADA, BEN, FORUM, GENERAL, ROOM, harbour, online, play

@@ -15,13 +15,13 @@ from redis.exceptions import OutOfMemoryError
 from sqlalchemy import Engine, make_url, text
 
 from participation import keys, message
-from participation.doctor import postgresql, redis
-from participation.doctor.examine import examine
-from participation.doctor.finding import Level
 from participation.local.valkey import Valkey
+from participation.operations.doctor import postgresql, redis
+from participation.operations.doctor.examine import examine
+from participation.operations.doctor.finding import Level
 from participation.settings import Settings
 from participation.store.database import connect
-from participation.store.migrate import migrate
+from participation.store.schema.migrate import migrate
 from tests.rows import event, put
 from tests.worker import SECONDS, eventually, running
 

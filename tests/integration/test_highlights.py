@@ -3,11 +3,12 @@
 from hypothesis import HealthCheck, given, settings
 from sqlalchemy import Connection, Engine
 
+from participation.accounts import Account
 from participation.event import decode
-from participation.store import communities, members
+from participation.highlights.compute import compute_day
+from participation.store.communities.settings import configure
 from participation.store.database import transaction
-from participation.store.highlights import compute_day
-from participation.store.members import Account
+from participation.store.members import links
 from tests import reference, rows, strategies
 from tests.conftest import empty
 
@@ -30,6 +31,6 @@ def test_compute_day__equals_the_slow_obvious_computation(engine: Engine, drawn:
 
 
 def _arrange(connection: Connection, drawn: strategies.Community) -> None:
-    communities.configure(connection, strategies.COMMUNITY, drawn.timezone, None)
+    configure(connection, strategies.COMMUNITY, drawn.timezone, None)
     for account, person in drawn.persons.items():
-        members.link(connection, person, [Account(*account)])
+        links.link(connection, person, [Account(*account)])

@@ -11,14 +11,15 @@ from redis import Redis
 from sqlalchemy import Engine, text
 
 from participation import keys, message
-from participation.errors import ConfigError, Taken, Unavailable
+from participation.errors import BatchTaken, ConfigError, Unavailable
 from participation.ingest.claim import Limits, claim, sweep
-from participation.ingest.flush import flush, store
-from participation.ingest.read import read
-from participation.store import due, partitions
-from participation.store.batches import Counts, store_batch
+from participation.ingest.decode import decode_batch
+from participation.ingest.flush import flush, store_elements
 from participation.store.database import connect, transaction
-from participation.store.events import Accepted
+from participation.store.days import due
+from participation.store.ingest.batches import Counts, store_batch
+from participation.store.ingest.events import Accepted
+from participation.store.schema import partitions
 from tests.rows import event, put
 from tests.worker import SECONDS
 
@@ -135,7 +136,7 @@ def test_flush__replayed_batch_stores_nothing(redis: Redis, engine: Engine) -> N
     redis.lpush(keys.EVENTS, "nothing")
     batch_id = str(claim(redis, LIMITS))
     elements = redis.lrange(keys.batch(batch_id), 0, -1)
-    assert store(engine, batch_id, elements) == Counts(2, 1, 0, 1)  # type: ignore[arg-type]
+    assert store_elements(engine, batch_id, elements) == Counts(2, 1, 0, 1)  # type: ignore[arg-type]
     assert flush(redis, engine, batch_id) is None
     assert redis.keys("*") == [keys.FLUSH.encode()]
     with engine.connect() as connection:
@@ -189,7 +190,7 @@ def test_store__values_that_copy_would_escape_are_kept(engine: Engine, repeat: b
                 "SELECT community_id, member_id, channel_id, object_id, metadata ->> 'emoji' FROM participation_events"
             )
         ).one()
-        assert due.due(connection, odd["community_id"]) == [(odd["community_id"], date(2026, 3, 10))]
+        assert due.list_due(connection, odd["community_id"]) == [(odd["community_id"], date(2026, 3, 10))]
     assert tuple(row) == (odd["community_id"], "\\N", "\\.", None, "\\r\n")
 
 
@@ -201,7 +202,7 @@ def test_store__voice_marks_the_days_that_it_can_touch(engine: Engine, repeat: b
     bot = event(actor_kind="bot", community_id="bots")
     put(engine, [voice, late, bot, *([voice] if repeat else [])])
     with transaction(engine) as connection:
-        days = [(day.community_id, day.highlight_date.day) for day in due.due(connection)]
+        days = [(day.community_id, day.highlight_date.day) for day in due.list_due(connection)]
     assert days == [("early", 9), ("c", 10), ("early", 10), ("c", 11)]
 
 
@@ -209,13 +210,14 @@ def test_store__overlapping_batches_at_once_store_each_event_once(engine: Engine
     """Batches with the same events in opposite orders, in parallel, neither deadlock nor store twice."""
     put(engine, [event(object_id="before")])
     elements = [message.encode(event(object_id=str(number))) for number in range(5_000)]
-    accepted, _ = read(elements)
+    accepted, _ = decode_batch(elements)
     begin = Barrier(2)
 
     def flush_at_once(batch: list[Accepted]) -> Counts | None:
         with transaction(engine) as connection:
             begin.wait(SECONDS)
-            return store_batch(connection, uuid4().hex, datetime.now(UTC), batch, [])
+            result = store_batch(connection, uuid4().hex, datetime.now(UTC), batch, [])
+            return result and result.total
 
     with ThreadPoolExecutor(2) as pool:
         counts = list(pool.map(flush_at_once, [accepted, accepted[::-1]]))
@@ -230,8 +232,8 @@ def test_store__same_batch_twice_at_once_is_stored_once(engine: Engine) -> None:
 
     def store_unless_taken(_: int) -> Counts | None:
         try:
-            return store(engine, batch_id, elements)
-        except Taken:
+            return store_elements(engine, batch_id, elements)
+        except BatchTaken:
             return None
 
     with ThreadPoolExecutor(2) as pool:
@@ -290,7 +292,7 @@ def test_store__row_that_postgresql_rejects_stands_alone_in_dead_letters(databas
 
 def test_store__long_dead_letter_keeps_its_beginning_length_and_hash(engine: Engine) -> None:
     """A dead letter does not fill the database: the first 64 KiB, the whole length and the hash are kept."""
-    store(engine, "b", [b"x" * 1_000_000])
+    store_elements(engine, "b", [b"x" * 1_000_000])
     with engine.connect() as connection:
         row = connection.execute(
             text("SELECT length(raw), raw_bytes, raw_sha256 = sha256(repeat('x', 1000000)::bytea) FROM dead_letters")
@@ -322,10 +324,10 @@ def test_compact__leaves_one_mark_a_day(engine: Engine) -> None:
     for number in range(5):
         put(engine, [event(object_id=str(number)), event(object_id=str(number), community_id="d")])
     with transaction(engine) as connection:
-        due.compact(connection)
+        due.compact_marks(connection)
         assert connection.scalar(text("SELECT count(*) FROM due_days")) == 2
-        assert due.due(connection) == [("c", date(2026, 3, 10)), ("d", date(2026, 3, 10))]
-        assert due.due(connection, "d") == [("d", date(2026, 3, 10))]
+        assert due.list_due(connection) == [("c", date(2026, 3, 10)), ("d", date(2026, 3, 10))]
+        assert due.list_due(connection, "d") == [("d", date(2026, 3, 10))]
 
 
 def test_transaction__translates_what_the_servers_say(database: str, empty_database: str) -> None:

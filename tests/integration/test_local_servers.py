@@ -18,9 +18,10 @@ import pytest
 from redis import Redis
 
 from participation.errors import ConfigError, Unavailable
-from participation.local import account, process
+from participation.local import server, system_user
 from participation.local.postgres import Postgres
-from participation.local.process import Server, free_port
+from participation.local.processes import free_port
+from participation.local.server import Server
 from participation.local.valkey import Valkey
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes to another account")
@@ -58,7 +59,7 @@ def mode(path: Path) -> int:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(server, "LOCK_SECONDS", 0.1)
 
 
 class TestPostgres:
@@ -204,7 +205,7 @@ class TestPostgresAsRoot:
         for _ in range(2):
             with server:
                 assert psutil.Process(server.pid).uids().effective != 0
-                other = (server.folder / account.LINK).resolve()
+                other = (server.folder / system_user.LINK).resolve()
                 assert other.parent == Path(tempfile.gettempdir()).resolve()
                 ask(server, "CREATE TABLE IF NOT EXISTS kept (number int)")
             assert not other.exists()
@@ -220,7 +221,7 @@ class TestPostgresAsRoot:
     def test_start__after_a_crash_of_us_finds_the_other_place(self, tmp_path: Path) -> None:
         """The folder leads to the cluster elsewhere when nobody was left to move it back."""
         psutil.wait_procs([orphan(Postgres, tmp_path)], timeout=30)
-        other = (tmp_path / account.LINK).resolve()
+        other = (tmp_path / system_user.LINK).resolve()
         with Postgres(tmp_path) as server:
             assert ask(server, "SHOW data_directory") == [(str(other / "cluster"),)]
         assert not other.exists()
@@ -230,19 +231,19 @@ class TestPostgresAsRoot:
         with tempfile.TemporaryDirectory(prefix="reachable-") as name:
             open_folder = Path(name)
             open_folder.chmod(0o711)
-            monkeypatch.setattr(account, "ELSEWHERE", open_folder / "lib")
+            monkeypatch.setattr(system_user, "ELSEWHERE", open_folder / "lib")
             monkeypatch.setattr(tempfile, "tempdir", str(open_folder / "tmp"))
-            monkeypatch.setattr(account, "MACHINES_TEMP", open_folder / "tmp")
+            monkeypatch.setattr(system_user, "MACHINES_TEMP", open_folder / "tmp")
             for _ in range(2):
                 with Postgres(tmp_path) as server:
                     ask(server, "CREATE TABLE IF NOT EXISTS kept (number int)")
             (other,) = (open_folder / "lib").iterdir()
-            assert (tmp_path / account.LINK).resolve() == other
+            assert (tmp_path / system_user.LINK).resolve() == other
             kept = {file.name for file in other.iterdir()}
             # A checkout that only root can enter: then the programs are copied there, too.
             assert {name for name in kept if not name.startswith("programs-")} == {"cluster", "password"}
 
-            (tmp_path / account.LINK).unlink()
+            (tmp_path / system_user.LINK).unlink()
             with pytest.raises(ConfigError, match=f"{other} holds the data of {tmp_path}"):
                 Postgres(tmp_path).start()
 
@@ -258,7 +259,7 @@ class TestPostgresAsRoot:
         shutil.copytree(source.with_name(f"{source.name}.libs"), tmp_path / "site" / f"{source.name}.libs")
         monkeypatch.syspath_prepend(str(tmp_path / "site"))
         with Postgres(tmp_path / "postgres") as server:
-            other = (server.folder / account.LINK).resolve()
+            other = (server.folder / system_user.LINK).resolve()
             assert other in Path(psutil.Process(server.pid).exe()).parents
         assert not other.exists()
 

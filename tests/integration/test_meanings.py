@@ -10,10 +10,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine
 
-from participation.store import communities, members
+from participation.accounts import Account
+from participation.highlights.compute import compute_day
+from participation.store.communities import settings
 from participation.store.database import transaction
-from participation.store.highlights import compute_day
-from participation.store.members import Account
+from participation.store.members import links
 from tests import rows
 from tests.reference import CommunityRow, MemberRow, highlights
 from tests.strategies import COMMUNITY
@@ -77,9 +78,9 @@ def by_postgresql(engine: Engine, events: list[dict[str, Any]], day: date, zone:
     # Each has an id of its own: cases may differ in what is no part of the identity.
     rows.put(engine, [{**e, "event_id": str(UUID(int=n))} for n, e in enumerate(events)])
     with transaction(engine) as connection:
-        communities.configure(connection, COMMUNITY, zone, None)
+        settings.configure(connection, COMMUNITY, zone, None)
         for account, person in persons.items():
-            members.link(connection, person, [Account(*account)])
+            links.link(connection, person, [Account(*account)])
         compute_day(connection, COMMUNITY, day)
         return rows.highlights(connection, COMMUNITY, day)
 

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from participation.accounts import Account
 from participation.cli import main
-from participation.store import members, presence
+from participation.notices import Presence
+from participation.store.communities import presence
 from participation.store.database import connect, transaction
-from participation.store.members import Account
-from participation.store.presence import Notice
+from participation.store.members import links
 from tests.commands import PARTICIPATION
 from tests.rows import event, put
 from tests.worker import SECONDS
@@ -56,7 +57,7 @@ def test_forget__says_whom_and_what(engine: Engine, tell: Tell) -> None:
     """All accounts of the person are named with what went; a repeat says that nothing was there."""
     put(engine, [event(), event(platform="discord", member_id="1"), event(**REACTION)])
     with transaction(engine) as connection:
-        members.link(connection, "the countess", [Account("irc", "ada"), Account("discord", "1")])
+        links.link(connection, "the countess", [Account("irc", "ada"), Account("discord", "1")])
     out, _ = tell("members", "forget", "the countess", "irc:ada", "irc:nobody")
     assert out.splitlines() == [
         "discord:1, irc:ada: erased: 2 event(s), 1 mention(s) in events of others, 2 link(s); 1 day(s) are marked to "
@@ -126,7 +127,7 @@ def test_communities_list__shows_what_will_be_deleted(engine: Engine, tell: Tell
     put(engine, [event(), event(community_id="d")])
     assert "deletion" not in tell("communities", "list")[0]
     with transaction(engine) as connection:
-        presence.note(connection, Notice("c", "irc", False, datetime(2026, 3, 11, tzinfo=UTC)))
+        presence.store_presence(connection, Presence("c", "irc", False, datetime(2026, 3, 11, tzinfo=UTC)))
     lines = [line.split("  ") for line in tell("communities", "list")[0].splitlines()]
     assert lines[0][-1].strip() == "deletion (UTC)"
     assert lines[1][-1].strip() == "irc 2026-04-10"

@@ -15,9 +15,9 @@ from redis import Redis
 from sqlalchemy import Engine, text
 
 from participation import event, keys
-from participation.bots.telegram import mapping
-from participation.ingest.flush import store
-from participation.local.process import kill, spawn
+from participation.bots.bot_api import mapping
+from participation.ingest.flush import store_elements
+from participation.local.processes import kill, spawn
 from participation.local.valkey import Valkey
 from tests.standins.telegram import TOKEN, Telegram
 from tests.standins.telegram_updates import (
@@ -106,7 +106,7 @@ def test_node_bot__its_events_are_those_of_the_adapters(
     bot.send_signal(signal.SIGTERM)
     assert bot.wait(SECONDS) == 0
     raws: Any = redis.lrange(keys.EVENTS, 0, -1)
-    counts = store(engine, "node", raws)
+    counts = store_elements(engine, "node", raws)
     assert counts
     assert (counts.received, counts.stored, counts.dead) == (7, 7, 0)
     with engine.connect() as connection:

@@ -13,15 +13,19 @@ import pytest
 from redis import Redis
 from sqlalchemy import Connection, Engine, text
 
-from participation import keys, message
+from participation import accounts, keys, message, notices
 from participation.app import app
 from participation.errors import InvalidEvent
-from participation.ingest.flush import store
-from participation.store import calendar, due, members, presence
-from participation.store.batches import Counts
+from participation.highlights.compute import compute_day
+from participation.ingest.flush import store_elements
+from participation.notices import Presence
+from participation.store import locks
+from participation.store.communities import deletion, presence
+from participation.store.communities.deletion import Deletion
 from participation.store.database import connect, transaction
-from participation.store.highlights import compute_day
-from participation.store.presence import Deleted, Notice
+from participation.store.days import due
+from participation.store.ingest.batches import Counts
+from participation.store.members import links
 from tests.rows import event, is_waiting, put, stopped
 from tests.worker import eventually, running
 
@@ -37,12 +41,12 @@ def rows(engine: Engine, statement: str) -> list[tuple[Any, ...]]:
 def note(engine: Engine, *notices: tuple[bool, datetime], platform: str = "irc") -> None:
     for is_present, changed_at in notices:
         with transaction(engine) as connection:
-            presence.note(connection, Notice("c", platform, is_present, changed_at))
+            presence.store_presence(connection, Presence("c", platform, is_present, changed_at))
 
 
 def compute(engine: Engine) -> None:
     with transaction(engine) as connection:
-        days = due.due(connection)
+        days = due.list_due(connection)
     for day in days:
         with transaction(engine) as connection:
             compute_day(connection, *day)
@@ -58,7 +62,7 @@ def fill(engine: Engine, *platforms: str) -> None:
         for community in ("c", "other")
     ]
     put(engine, events)
-    store(engine, uuid4().hex, [message.encode({**each, "event_type": "SANG"}) for each in events])
+    store_elements(engine, uuid4().hex, [message.encode({**each, "event_type": "SANG"}) for each in events])
     compute(engine)
 
 
@@ -81,13 +85,13 @@ def test_delete__nothing_is_left_after_the_period(engine: Engine) -> None:
     fill(engine, "irc")
     other = left(engine, "other")
     note(engine, (False, REMOVED))
-    assert presence.delete_due(engine, 41) == []
+    assert deletion.delete_due(engine, 41) == []
     assert left(engine, "c") == other
-    assert presence.delete_due(engine, 40 - 1) == [Deleted("c", "irc", 2, True)]
+    assert deletion.delete_due(engine, 40 - 1) == [Deletion("c", "irc", 2, True)]
     assert set(left(engine, "c").values()) == {0}
     assert left(engine, "other") == other
     assert rows(engine, "SELECT * FROM community_bots") == []
-    assert presence.delete_due(engine, 0) == []
+    assert deletion.delete_due(engine, 0) == []
     assert put(engine, [event()]) == Counts(1, 1, 0, 0)
 
 
@@ -101,10 +105,10 @@ def test_delete__return_cancels_in_whatever_order_it_is_told(
     """The latest notice holds, not the last one that arrived; the same one twice is one."""
     fill(engine, "irc")
     note(engine, *order, *order)
-    assert presence.delete_due(engine, 0) == []
+    assert deletion.delete_due(engine, 0) == []
     assert left(engine, "c")["participation_events"] == 2
     note(engine, (False, REMOVED + timedelta(hours=2)))
-    assert presence.delete_due(engine, 0) == [Deleted("c", "irc", 2, True)]
+    assert deletion.delete_due(engine, 0) == [Deletion("c", "irc", 2, True)]
 
 
 def test_delete__sign_of_life_cancels(engine: Engine) -> None:
@@ -114,21 +118,21 @@ def test_delete__sign_of_life_cancels(engine: Engine) -> None:
     put(engine, [event(occurred_at=(REMOVED + timedelta(minutes=4)).isoformat(), platform="irc")])
     put(engine, [event(occurred_at=(REMOVED + timedelta(days=1)).isoformat(), platform="discord")])
     with transaction(engine) as connection:
-        assert [each.platform for each in presence.removals(connection, 1)] == ["irc"]
+        assert [each.platform for each in presence.pending_removals(connection, 1)] == ["irc"]
     put(engine, [event(occurred_at=(REMOVED + timedelta(minutes=6)).isoformat(), platform="irc")])
     with transaction(engine) as connection:
-        assert presence.removals(connection, 1) == []
-    assert presence.delete_due(engine, 1) == []
+        assert presence.pending_removals(connection, 1) == []
+    assert deletion.delete_due(engine, 1) == []
 
 
 def test_delete__other_platform_stays_and_its_days_are_computed_without(engine: Engine) -> None:
     """Only what came from the platform goes; the days are due, and hold what the others did."""
     fill(engine, "irc", "discord")
     with transaction(engine) as connection:
-        members.link(connection, "ada", [members.Account("irc", "ada")])
+        links.link(connection, "ada", [accounts.Account("irc", "ada")])
     compute(engine)
     note(engine, (False, REMOVED))
-    assert presence.delete_due(engine, 30) == [Deleted("c", "irc", 2, False)]
+    assert deletion.delete_due(engine, 30) == [Deletion("c", "irc", 2, False)]
     assert rows(engine, "SELECT DISTINCT platform FROM participation_events WHERE community_id = 'c'") == [("discord",)]
     assert left(engine, "c")["dead_letters"] == 2
     compute(engine)
@@ -143,15 +147,15 @@ def test_delete__return_while_it_runs_stops_it(engine: Engine, monkeypatch: pyte
     """A bot that comes back in the middle keeps what is not deleted yet."""
     fill(engine, "irc")
     note(engine, (False, REMOVED))
-    share = calendar.share
+    share = locks.share_time_zones
 
     def come_back(connection: Connection) -> None:
         share(connection)
         if left(engine, "c")["participation_events"] == 1:
             note(engine, (True, NOW))
 
-    monkeypatch.setattr(calendar, "share", come_back)
-    assert presence.delete_due(engine, 0) == []
+    monkeypatch.setattr(locks, "share_time_zones", come_back)
+    assert deletion.delete_due(engine, 0) == []
     assert left(engine, "c")["participation_events"] == 1
     assert left(engine, "c")["communities"] == 1
 
@@ -166,10 +170,10 @@ def test_delete__flush_that_is_under_way_keeps_its_community(
         with stopped("after_copy", tmp_path / "marker", monkeypatch) as wait:
             flushing = pool.submit(put, engine, [event(platform="discord")])
             wait()
-            deleting = pool.submit(presence.delete_due, engine, 0)
-            eventually(lambda: is_waiting(engine, calendar.LOCK))
+            deleting = pool.submit(deletion.delete_due, engine, 0)
+            eventually(lambda: is_waiting(engine, locks.TIME_ZONES))
         assert flushing.result() == Counts(1, 1, 0, 0)
-        assert deleting.result() == [Deleted("c", "irc", 2, False)]
+        assert deleting.result() == [Deletion("c", "irc", 2, False)]
     assert left(engine, "c")["communities"] == 1
 
 
@@ -179,7 +183,7 @@ def test_delete__twice_at_once(engine: Engine) -> None:
     note(engine, (False, REMOVED))
     note(engine, (False, REMOVED), platform="discord")
     with ThreadPoolExecutor(4) as pool:
-        deleted = [each for found in pool.map(lambda _: presence.delete_due(engine, 0), range(4)) for each in found]
+        deleted = [each for found in pool.map(lambda _: deletion.delete_due(engine, 0), range(4)) for each in found]
     assert sorted({each.platform for each in deleted}) == ["discord", "irc"]
     assert set(left(engine, "c").values()) == {0}
 
@@ -201,10 +205,10 @@ def test_delete__twice_at_once(engine: Engine) -> None:
 def test_read__says_what_is_wrong(value: dict[str, Any] | None, says: str) -> None:
     """A notice that breaks a rule is refused by name: one from the future would silence all that follow."""
     right = {"community_id": "c", "platform": "irc", "is_present": False, "changed_at": "2026-03-10T12:00:00Z"}
-    assert presence.read(right) == Notice("c", "irc", False, datetime(2026, 3, 10, 12, tzinfo=UTC))
+    assert notices.decode_presence(right) == Presence("c", "irc", False, datetime(2026, 3, 10, 12, tzinfo=UTC))
     given = {**right, **value} if value and value != {"community_id": "c"} else value
     with pytest.raises(InvalidEvent, match=says):
-        presence.read(given)
+        notices.decode_presence(given)
 
 
 @pytest.mark.usefixtures("environment")
@@ -217,7 +221,7 @@ def test_worker__notes_presence_and_deletes_what_is_due(
     fill(engine, "irc")
     right = {"community_id": "c", "platform": "irc", "is_present": False, "changed_at": REMOVED.isoformat()}
     wrong = [b"null", b"7", b"{}", orjson.dumps({**right, "is_present": "no"})]
-    redis.lpush(keys.NIGHTLY, *map(message.notice, [*wrong, orjson.dumps(right)]))
+    redis.lpush(keys.NIGHTLY, *map(message.encode_presence, [*wrong, orjson.dumps(right)]))
     log = tmp_path / "worker.log"
     with running(log) as process:
         eventually(lambda: rows(engine, "SELECT is_present FROM community_bots") == [(False,)])

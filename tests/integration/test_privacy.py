@@ -20,21 +20,26 @@ from redis import Redis
 from sqlalchemy import Engine, text
 from sqlalchemy import event as listeners
 
-from participation import keys, message, privacy
+from participation import keys, message
+from participation.accounts import Account
 from participation.errors import ConfigError, InvalidEvent, Unavailable
-from participation.imports import Import
+from participation.highlights.compute import compute_day
+from participation.imports.sender import Import
 from participation.ingest.claim import Limits, claim
-from participation.ingest.flush import flush, store
+from participation.ingest.flush import flush, store_elements
 from participation.local.valkey import Valkey
+from participation.operations import import_waiting
+from participation.operations.replay import Replay
 from participation.publish import Left, Publisher
-from participation.replay import Replay
-from participation.store import communities, due, highlights, ledger, members, opt_outs, persons
-from participation.store.batches import Counts
+from participation.store import locks
+from participation.store.communities import settings
 from participation.store.database import connect, transaction
+from participation.store.days import due
 from participation.store.dead_letters import Choice
-from participation.store.highlights import compute_day
-from participation.store.members import Account
-from participation.store.tables import metadata
+from participation.store.ingest import import_counts
+from participation.store.ingest.batches import Counts
+from participation.store.members import links, opt_outs, persons, requests
+from participation.store.schema.tables import metadata
 from tests.rows import event, is_waiting, put, stopped
 from tests.worker import eventually
 
@@ -82,7 +87,7 @@ def compute(engine: Engine, days: Sequence[due.Day]) -> None:
 
 def compute_due(engine: Engine) -> None:
     with transaction(engine) as connection:
-        days = due.due(connection)
+        days = due.list_due(connection)
     compute(engine, days)
 
 
@@ -225,11 +230,11 @@ def fill(engine: Engine) -> None:
     """Fill every table that holds anything of a member, ada's accounts being linked, and compute all days."""
     put(engine, events_of_ada() + events_of_bob())
     with transaction(engine) as connection:
-        members.link(connection, PERSON, [ADA, Account("irc", "ada_")])
-        members.link(connection, "bob", [Account("discord", "bob"), Account("irc", "bob_")])
-    store(engine, "dead", [*readable_letters(), *unreadable_letters(), *letters_of_others()])
+        links.link(connection, PERSON, [ADA, Account("irc", "ada_")])
+        links.link(connection, "bob", [Account("discord", "bob"), Account("irc", "bob_")])
+    store_elements(engine, "dead", [*readable_letters(), *unreadable_letters(), *letters_of_others()])
     imported = uuid4()
-    store(engine, "import", [message.encode(discord(member_id=ID, object_id="m9"), imported)])
+    store_elements(engine, "import", [message.encode(discord(member_id=ID, object_id="m9"), imported)])
     execute(engine, "UPDATE dead_letters SET replayed_at = now() WHERE id % 2 = 0")
     compute_due(engine)
     assert {row[0] for row in rows(engine, "SELECT DISTINCT member_id FROM member_daily_highlights")} == {
@@ -263,7 +268,7 @@ def of_others(engine: Engine) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("who", [ADA, PERSON, "irc:ada_"])
-def test_forget__leaves_no_trace(engine: Engine, redis: Redis, who: privacy.Who) -> None:
+def test_forget__leaves_no_trace(engine: Engine, redis: Redis, who: requests.Who) -> None:
     """No table, no dead letter, no queue holds the member, however named; nobody else loses or gains anything."""
     fill(engine)
     others, before = of_others(engine), places(engine, redis, ID)
@@ -274,7 +279,7 @@ def test_forget__leaves_no_trace(engine: Engine, redis: Redis, who: privacy.Who)
     late = discord(member_id=ID, object_id="late", occurred_at=soon(1))
     redis.lpush(keys.EVENTS, message.encode(late), readable_letters()[0])
 
-    erased = privacy.forget(engine, who)
+    erased = requests.forget(engine, who)
 
     assert (erased.person_id, set(erased.accounts)) == (PERSON, {ADA, Account("irc", "ada_")})
     assert (erased.events, erased.received) == (len(events_of_ada()) + 1, 1)
@@ -308,7 +313,7 @@ def test_forget__reaches_what_waits_in_a_spool(
             publisher.track(item)
         eventually(lambda: publisher.left() == Left(0, 2))
         assert any(ID.encode() in path.read_bytes() for path in tmp_path.iterdir())
-        privacy.forget(engine, ADA)
+        requests.forget(engine, ADA)
     finally:
         redis.config_set("maxmemory", 0)
     eventually(lambda: publisher.left() == Left(0, 0))
@@ -322,15 +327,15 @@ def test_forget__reaches_what_waits_in_a_spool(
 def test_forget__makes_due_what_it_touches_and_a_day_is_then_as_if_computed_anew(engine: Engine) -> None:
     """Every day on which the member counted, also as an author, is due; computed again it equals the raw events."""
     fill(engine)
-    erased = privacy.forget(engine, ADA)
+    erased = requests.forget(engine, ADA)
     days = {("c", f"2026-03-{day}") for day in (10, 11, 12, 14)} | {("d", "2025-12-31")}
     assert {(community, str(day)) for community, day in erased.days} == days
     with transaction(engine) as connection:
-        assert {(each[0], str(each[1])) for each in due.due(connection)} == days
+        assert {(each[0], str(each[1])) for each in due.list_due(connection)} == days
     compute_due(engine)
     after = computed(engine)
     with transaction(engine) as connection:
-        every = [day for name in ("c", "d") for day in due.between(connection, name, date.min, date.max)]
+        every = [day for name in ("c", "d") for day in due.days_between(connection, name, date.min, date.max)]
     execute(engine, "TRUNCATE member_daily_highlights, community_daily_highlights")
     compute(engine, every)
     assert computed(engine) == after
@@ -340,13 +345,13 @@ def test_forget__makes_due_what_it_touches_and_a_day_is_then_as_if_computed_anew
 def test_forget__is_repeated_safely_and_what_comes_later_counts(engine: Engine) -> None:
     """Who is forgotten is not kept out: only events of before are, and those of later can be forgotten as well."""
     put(engine, [event()])
-    assert privacy.forget(engine, Account("irc", "ada")).events == 1
+    assert requests.forget(engine, Account("irc", "ada")).events == 1
     assert put(engine, [event()]) == Counts(0, 0, 0, 0, opted_out=1)
-    again = privacy.forget(engine, Account("irc", "ada"))
+    again = requests.forget(engine, Account("irc", "ada"))
     assert (again.events, again.days, again.links) == (0, set(), 0)
     execute(engine, "UPDATE opt_outs SET until = now() - interval '1 hour'")
     assert put(engine, [event(occurred_at=soon(-3_500)), event(occurred_at=soon(-3_700))]) == Counts(1, 1, 0, 0, 1)
-    assert privacy.forget(engine, Account("irc", "ada")).events == 1
+    assert requests.forget(engine, Account("irc", "ada")).events == 1
 
 
 @pytest.mark.parametrize("account_id", NASTY)
@@ -357,7 +362,7 @@ def test_forget__any_id(engine: Engine, account_id: str) -> None:
     theirs = [event(member_id=each, object_author_id=account_id, object_id="o") for each in like]
     odd = {**mine, "event_id": str(uuid4())}  # not plain: read the slow way
     put(engine, [mine, odd, *theirs])
-    erased = privacy.opt_out(engine, Account("irc", account_id))
+    erased = requests.opt_out(engine, Account("irc", account_id))
     assert (erased.events, erased.received) == (2, 3)
     counts = put(engine, [mine, odd, *theirs, {**mine, "event_type": "SANG"}])
     assert counts is not None
@@ -369,22 +374,22 @@ def test_forget__any_id(engine: Engine, account_id: str) -> None:
 def test_forget__person_is_one_name_for_all_accounts(engine: Engine) -> None:
     """An account that is not linked is the person of its own name; a name that means two is refused."""
     with transaction(engine) as connection:
-        members.link(connection, "irc:ada", [Account("discord", "1")])
-        members.link(connection, "bob", [Account("irc", "cleo"), Account("irc", "bob")])
-        members.link(connection, "irc:cleo", [Account("discord", "2")])
+        links.link(connection, "irc:ada", [Account("discord", "1")])
+        links.link(connection, "bob", [Account("irc", "cleo"), Account("irc", "bob")])
+        links.link(connection, "irc:cleo", [Account("discord", "2")])
     both = (Account("discord", "1"), Account("irc", "ada"))
-    assert [privacy.accounts(engine, who) for who in ("irc:ada", "discord:1", Account("irc", "ada"))] == [both] * 3
-    assert privacy.accounts(engine, Account("irc", "cleo")) == (Account("irc", "bob"), Account("irc", "cleo"))
-    assert privacy.accounts(engine, "discord:2") == (Account("discord", "2"),)
-    assert privacy.accounts(engine, "irc:nobody:at all") == (Account("irc", "nobody:at all"),)
+    assert [requests.accounts(engine, who) for who in ("irc:ada", "discord:1", Account("irc", "ada"))] == [both] * 3
+    assert requests.accounts(engine, Account("irc", "cleo")) == (Account("irc", "bob"), Account("irc", "cleo"))
+    assert requests.accounts(engine, "discord:2") == (Account("discord", "2"),)
+    assert requests.accounts(engine, "irc:nobody:at all") == (Account("irc", "nobody:at all"),)
     with pytest.raises(ConfigError, match="also an account of 'bob'"):
-        privacy.accounts(engine, "irc:cleo")
+        requests.accounts(engine, "irc:cleo")
     for account in (Account("IRC", "ada"), Account("irc", ""), Account("irc", "\0")):
         with pytest.raises(InvalidEvent):
-            privacy.opt_out(engine, account)
+            requests.opt_out(engine, account)
     for nobody in ("ada", "", ":", "IRC:ada", "irc:"):
         with pytest.raises(ConfigError, match="write PLATFORM:ACCOUNT"):
-            privacy.forget(engine, nobody)
+            requests.forget(engine, nobody)
 
 
 def test_forget__row_of_before_the_accounts_were_linked_goes_too(engine: Engine) -> None:
@@ -392,8 +397,8 @@ def test_forget__row_of_before_the_accounts_were_linked_goes_too(engine: Engine)
     put(engine, [event()])
     compute_due(engine)
     with transaction(engine) as connection:
-        members.link(connection, "countess", [Account("irc", "ada")])
-    assert privacy.forget(engine, "countess").highlights == 1
+        links.link(connection, "countess", [Account("irc", "ada")])
+    assert requests.forget(engine, "countess").highlights == 1
     assert rows(engine, "SELECT * FROM member_daily_highlights") == []
 
 
@@ -402,9 +407,9 @@ def test_forget__row_of_before_the_accounts_were_linked_goes_too(engine: Engine)
 
 def test_opt_out__holds_for_what_is_queued_replayed_and_imported(engine: Engine, redis: Redis) -> None:
     """Whatever way an event comes, it is not kept, is counted as opted out, and nobody waits for it for ever."""
-    store(engine, "dead", [message.encode(discord(member_id=ID, event_type="LATER"))])
+    store_elements(engine, "dead", [message.encode(discord(member_id=ID, event_type="LATER"))])
     (letter,) = rows(engine, "SELECT raw FROM dead_letters")
-    privacy.opt_out(engine, ADA)
+    requests.opt_out(engine, ADA)
     assert rows(engine, "SELECT * FROM dead_letters") == []
     statement = (
         "INSERT INTO dead_letters (reason, detail, raw, raw_bytes, raw_sha256, batch_id) VALUES ('x', '', :raw, "
@@ -420,8 +425,12 @@ def test_opt_out__holds_for_what_is_queued_replayed_and_imported(engine: Engine,
     imported.finish()
     drain(redis, engine)
     waits = [(each.import_id, 1) for each in replays] + [(imported.import_id, imported.accepted)]
-    tallies = [ledger.wait(engine, *each, lambda *_: pytest.fail("it waits")) for each in waits]
-    assert tallies == [ledger.Tally(0, 0, 0, 1), ledger.Tally(0, 0, 0, 1), ledger.Tally(8, 0, 0, 9)]
+    tallies = [import_waiting.wait_until_stored(engine, *each, lambda *_: pytest.fail("it waits")) for each in waits]
+    assert tallies == [
+        import_counts.ImportCounts(0, 0, 0, 1),
+        import_counts.ImportCounts(0, 0, 0, 1),
+        import_counts.ImportCounts(8, 0, 0, 9),
+    ]
     assert ID not in {
         row[0] for row in rows(engine, "SELECT member_id FROM participation_events WHERE platform = 'discord'")
     }
@@ -433,7 +442,7 @@ def test_opt_out__holds_for_what_is_queued_replayed_and_imported(engine: Engine,
 def test_opt_out__keeps_a_hash_and_nothing_else(engine: Engine, redis: Redis) -> None:
     """The id stands nowhere; two accounts on two platforms share nothing that could be seen."""
     for platform in ("discord", "irc"):
-        privacy.opt_out(engine, Account(platform, ID))
+        requests.opt_out(engine, Account(platform, ID))
     assert places(engine, redis, ID) == []
     hashes = rows(engine, "SELECT account_hash, until::text FROM opt_outs")
     assert [(len(bytes(each)), until) for each, until in hashes] == [(32, "infinity")] * 2
@@ -444,25 +453,25 @@ def test_opt_out__keeps_a_hash_and_nothing_else(engine: Engine, redis: Redis) ->
 def test_opt_in__what_was_before_stays_out(engine: Engine) -> None:
     """From the opt-in on events count again; those of the time before never come back."""
     ada = Account("irc", "ada")
-    assert privacy.opt_in(engine, ada) == ((ada,), 0)
-    privacy.opt_out(engine, ada)
-    assert privacy.kept(engine, ada).opted_out
+    assert requests.opt_in(engine, ada) == ((ada,), 0)
+    requests.opt_out(engine, ada)
+    assert requests.kept(engine, ada).opted_out
     assert put(engine, [event(occurred_at=soon(60))]) == Counts(0, 0, 0, 0, 1)
-    assert privacy.opt_in(engine, ada) == ((ada,), 1)
-    assert privacy.opt_in(engine, ada) == ((ada,), 0)
-    assert not privacy.kept(engine, ada).opted_out
+    assert requests.opt_in(engine, ada) == ((ada,), 1)
+    assert requests.opt_in(engine, ada) == ((ada,), 0)
+    assert not requests.kept(engine, ada).opted_out
     assert put(engine, [event(occurred_at=soon(-1)), event(occurred_at=soon(30))]) == Counts(1, 1, 0, 0, 1)
-    privacy.forget(engine, ada)
+    requests.forget(engine, ada)
     assert put(engine, [event(occurred_at=soon(30))]) == Counts(0, 0, 0, 0, 1)
-    assert privacy.opt_in(engine, ada) == ((ada,), 0)
+    assert requests.opt_in(engine, ada) == ((ada,), 0)
     assert put(engine, [event(occurred_at=soon(30))]) == Counts(1, 1, 0, 0)
 
 
 def test_forget__does_not_end_an_opt_out(engine: Engine) -> None:
     """Who had opted out and asks to be forgotten stays out."""
-    privacy.opt_out(engine, "irc:ada")
-    privacy.forget(engine, "irc:ada")
-    assert privacy.kept(engine, "irc:ada").opted_out
+    requests.opt_out(engine, "irc:ada")
+    requests.forget(engine, "irc:ada")
+    assert requests.kept(engine, "irc:ada").opted_out
 
 
 def test_store__author_who_opted_out_is_nobody(engine: Engine, database: str) -> None:
@@ -470,14 +479,14 @@ def test_store__author_who_opted_out_is_nobody(engine: Engine, database: str) ->
     reaction = event(event_type="REACTION_ADDED", member_id="bob", object_id="1", object_author_id="ada")
     put(engine, [reaction])
     (before,) = rows(engine, "SELECT event_id FROM participation_events")
-    privacy.opt_out(engine, "irc:ada")
+    requests.opt_out(engine, "irc:ada")
     assert put(engine, [reaction, {**reaction, "object_id": "2"}]) == Counts(2, 1, 1, 0)
     found = rows(engine, "SELECT event_id, object_author_id FROM participation_events ORDER BY object_id")
     assert found[0] == (*before, None)
     assert found[1][1] is None
     strict = connect(database)
     execute(strict, "ALTER TABLE participation_events ALTER member_id TYPE varchar(2)")
-    privacy.opt_out(strict, "irc:ada")
+    requests.opt_out(strict, "irc:ada")
     assert put(strict, [reaction, {**reaction, "member_id": "bo"}]) == Counts(2, 1, 0, 1)
     ((raw, reason),) = rows(strict, "SELECT raw, reason FROM dead_letters")
     strict.dispose()
@@ -487,18 +496,18 @@ def test_store__author_who_opted_out_is_nobody(engine: Engine, database: str) ->
 
 def test_store__dead_letters_of_who_opted_out_are_not_kept(engine: Engine) -> None:
     """A message whose event can be read is left out, however long and wrong it is, in the books of its import, too."""
-    privacy.opt_out(engine, ADA)
+    requests.opt_out(engine, ADA)
     imported = uuid4()
     long = message.encode(discord(member_id=ID, metadata={"x": "y" * 100_000}), imported)
     undated = message.encode(discord(member_id=ID, occurred_at="yesterday"), imported)
-    assert store(engine, "b", [long, undated, *readable_letters()[:4]]) == Counts(0, 0, 0, 0, 6)
+    assert store_elements(engine, "b", [long, undated, *readable_letters()[:4]]) == Counts(0, 0, 0, 0, 6)
     assert rows(engine, "SELECT dead, opted_out FROM import_counts WHERE import_id = :id", id=imported) == [(0, 2)]
-    assert store(engine, "b2", letters_of_others()) == Counts(6, 0, 0, 6)
+    assert store_elements(engine, "b2", letters_of_others()) == Counts(6, 0, 0, 6)
 
 
 def test_store__lost_key_is_told(engine: Engine) -> None:
     """Without its key a list of hashes keeps nobody out: that must not go unnoticed."""
-    privacy.opt_out(engine, "irc:ada")
+    requests.opt_out(engine, "irc:ada")
     execute(engine, "DELETE FROM hash_keys")
     with pytest.raises(ConfigError, match="hash_keys lacks the key"):
         put(engine, [event()])
@@ -515,8 +524,8 @@ def test_opt_out__flush_that_looked_before_is_waited_for(
         with stopped("after_copy", tmp_path / "marker", monkeypatch) as wait:
             flushing = pool.submit(put, engine, [event(), event(member_id="bob")])
             wait()
-            asking: Future[privacy.Erased] = pool.submit(privacy.opt_out, engine, Account("irc", "ada"))
-            eventually(lambda: is_waiting(engine, opt_outs.LOCK))
+            asking: Future[requests.Erased] = pool.submit(requests.opt_out, engine, Account("irc", "ada"))
+            eventually(lambda: is_waiting(engine, locks.OPT_OUTS))
             assert not asking.done()
         assert flushing.result() == Counts(2, 2, 0, 0)
         assert asking.result().events == 1
@@ -527,9 +536,9 @@ def test_opt_out__flush_that_waited_for_it_knows(engine: Engine) -> None:
     """A flush that comes while somebody opts out looks only when that is committed."""
     with ThreadPoolExecutor(1) as pool:
         with transaction(engine) as connection:
-            opt_outs.bar(connection, [Account("irc", "ada")], forever=True)
+            opt_outs.add(connection, [Account("irc", "ada")], forever=True)
             flushing = pool.submit(put, engine, [event(), event(member_id="bob")])
-            eventually(lambda: is_waiting(engine, opt_outs.LOCK))
+            eventually(lambda: is_waiting(engine, locks.OPT_OUTS))
         assert flushing.result() == Counts(1, 1, 0, 0, 1)
 
 
@@ -540,8 +549,8 @@ def test_forget__computation_that_read_before_is_waited_for(engine: Engine) -> N
     with ThreadPoolExecutor(1) as pool:
         with transaction(engine) as connection:
             compute_day(connection, "c", day)
-            asking = pool.submit(privacy.forget, engine, Account("irc", "ada"))
-            eventually(lambda: is_waiting(engine, highlights.LOCK))
+            asking = pool.submit(requests.forget, engine, Account("irc", "ada"))
+            eventually(lambda: is_waiting(engine, locks.COMPUTATIONS))
             assert members_of(engine) == []
         assert asking.result().highlights == 1
     assert rows(engine, "SELECT member_id FROM member_daily_highlights") == []
@@ -554,14 +563,14 @@ def test_forget__ingest_goes_on_and_a_failure_says_run_it_again(engine: Engine, 
     hasty = connect(shared_url, lock_timeout_seconds=0.5)
     with ThreadPoolExecutor(1) as pool, transaction(engine) as holder:
         holder.execute(text("SELECT FROM participation_events WHERE occurred_at > '2026-04-01' FOR UPDATE"))
-        asking = pool.submit(privacy.forget, hasty, Account("irc", "ada"))
+        asking = pool.submit(requests.forget, hasty, Account("irc", "ada"))
         eventually(lambda: rows(engine, "SELECT count(*) FROM participation_events") == [(1,)])
         assert put(engine, [event(member_id="bob"), event(object_id="new")]) == Counts(1, 1, 0, 0, 1)
         with pytest.raises(Unavailable, match="not everything is erased yet: run it again"):
             asking.result()
     hasty.dispose()
     assert members_of(engine) == ["ada", "bob"]
-    assert privacy.forget(engine, Account("irc", "ada")).events == 1
+    assert requests.forget(engine, Account("irc", "ada")).events == 1
     assert members_of(engine) == ["bob"]
 
 
@@ -576,9 +585,9 @@ def test_forget__two_who_reacted_to_each_other_at_once(engine: Engine) -> None:
     put(engine, [*reactions, event(member_id="cleo")])
     begin = threading.Barrier(2)
 
-    def forget(name: str) -> privacy.Erased:
+    def forget(name: str) -> requests.Erased:
         begin.wait()
-        return privacy.forget(engine, Account("irc", name))
+        return requests.forget(engine, Account("irc", name))
 
     with ThreadPoolExecutor(2) as pool:
         erased = list(pool.map(forget, ("ada", "bob")))
@@ -588,14 +597,14 @@ def test_forget__two_who_reacted_to_each_other_at_once(engine: Engine) -> None:
 
 def test_store__community_that_goes_meanwhile_is_made_anew(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Events whose community is deleted after it was seen are tried again: no day may be left uncounted."""
-    ensure = communities.ensure
+    ensure = settings.create_missing
 
     def made_and_gone(engine: Engine, ids: set[str]) -> None:
         ensure(engine, ids)
         execute(engine, "DELETE FROM communities")
 
     with monkeypatch.context() as patch:
-        patch.setattr(communities, "ensure", made_and_gone)
+        patch.setattr(settings, "create_missing", made_and_gone)
         with pytest.raises(Unavailable, match="a community was deleted"):
             put(engine, [event()])
     assert put(engine, [event()]) == Counts(1, 1, 0, 0)
@@ -608,8 +617,8 @@ def test_store__community_that_goes_meanwhile_is_made_anew(engine: Engine, monke
 def test_kept_and_export__are_complete_and_of_nobody_else(engine: Engine) -> None:
     """The numbers and the file agree with the tables; ids of others are in neither."""
     fill(engine)
-    kept = privacy.kept(engine, PERSON)
-    lines = [orjson.loads(line) for line in privacy.export(engine, PERSON)]
+    kept = requests.kept(engine, PERSON)
+    lines = [orjson.loads(line) for line in requests.export(engine, PERSON)]
     kinds = [line["kind"] for line in lines]
     assert kinds[:3] == ["about", "link", "link"]
     assert kinds.count("event") == sum(kept.events.values()) == len(events_of_ada()) + 1
@@ -618,12 +627,12 @@ def test_kept_and_export__are_complete_and_of_nobody_else(engine: Engine) -> Non
     assert kinds.count("dead_letter") == kept.dead_letters == 4
     assert (kept.communities, kept.first_at) == (("c", "d"), datetime(2025, 12, 31, 23, 59, tzinfo=UTC))
     assert kept.events["VOICE_LEFT"] == 1
-    assert b"bob" not in b"".join(privacy.export(engine, PERSON))
+    assert b"bob" not in b"".join(requests.export(engine, PERSON))
     own = next(line for line in lines if line["kind"] == "event" and line["object_id"] == "m1")
     assert set(own) == {"kind", *metadata.tables["participation_events"].columns.keys()}
-    privacy.forget(engine, PERSON)
-    assert privacy.kept(engine, ADA).is_nothing
-    assert [orjson.loads(line)["kind"] for line in privacy.export(engine, ADA)] == ["about"]
+    requests.forget(engine, PERSON)
+    assert requests.kept(engine, ADA).is_nothing
+    assert [orjson.loads(line)["kind"] for line in requests.export(engine, ADA)] == ["about"]
 
 
 def test_person__whose_links_change_meanwhile_is_not_taken_for_another(engine: Engine) -> None:
@@ -631,13 +640,13 @@ def test_person__whose_links_change_meanwhile_is_not_taken_for_another(engine: E
     ben = Account("discord", "ben")
     for others in ([], [ben]):
         with transaction(engine) as connection:
-            members.link(connection, PERSON, [ADA, *others])
+            links.link(connection, PERSON, [ADA, *others])
 
         def unlink(*_: Any) -> None:
             with transaction(engine) as other:
-                members.unlink(other, [ADA])
+                links.unlink(other, [ADA])
 
         with transaction(engine) as connection:
             listeners.listen(connection, "after_cursor_execute", unlink)
             with pytest.raises(Unavailable, match="being changed at this moment: try again"):
-                persons.of(connection, ADA)
+                persons.person_of_account(connection, ADA)

@@ -16,11 +16,12 @@ import orjson
 import pytest
 from redis import Redis
 
-from participation import ConfigError, InvalidEvent, broker, keys, message
+from participation import ConfigError, InvalidEvent, keys, message, redis_client
 from participation.local.valkey import Valkey
+from participation.notices import Presence
 from participation.publish import Left, Publisher, spool
-from participation.publish.delivery import Delivery
-from participation.publish.push import Sender
+from participation.publish.outbox import Outbox
+from participation.publish.sender import Sender
 from tests.rows import event
 from tests.worker import eventually
 
@@ -157,7 +158,7 @@ def test_track__keeps_the_event_as_it_was(redis: Redis, publisher: Publisher) ->
 
 def test_note_presence__is_a_task_for_the_workers(redis: Redis, publisher: Publisher) -> None:
     """It takes the way of the events, into the queue of the nightly work."""
-    publisher.note_presence("c", "irc", is_present=False, changed_at=datetime(2026, 3, 1, tzinfo=UTC))
+    publisher.note_presence(Presence("c", "irc", False, datetime(2026, 3, 1, tzinfo=UTC)))
     assert publisher.flush() == Left(0, 0)
     raw: Any = redis.lindex(keys.NIGHTLY, 0)
     envelope = orjson.loads(raw)
@@ -442,14 +443,14 @@ def test_close__sends_what_came_while_the_thread_was_busy_with_the_spools(
 ) -> None:
     """The last event before the end goes to Redis, which is there, and does not wait for the next start of the bot."""
     is_busy = threading.Event()
-    look = Delivery.send_spooled
+    look = Outbox.send_spooled
 
-    def look_for_long(delivery: Delivery) -> bool:
+    def look_for_long(delivery: Outbox) -> bool:
         is_busy.set()
         eventually(lambda: publisher._is_closed)
         return look(delivery)
 
-    monkeypatch.setattr(Delivery, "send_spooled", look_for_long)
+    monkeypatch.setattr(Outbox, "send_spooled", look_for_long)
     first, last = events(2)
     publisher.track(first)
     assert is_busy.wait(30)
@@ -502,7 +503,7 @@ def test_thread__imports_nothing(redis: Redis) -> None:
 
 def test_end__in_the_middle_of_itself_and_after_an_interruption(away: Valkey, redis: Redis, tmp_path: Path) -> None:
     """A signal handler that closes while its own thread does changes nothing; what Ctrl-C left is saved by the next."""
-    delivery = Delivery(Sender(broker.connect(away.url, 0.5)), tmp_path / SPOOL, 1_000_000)
+    delivery = Outbox(Sender(redis_client.connect(away.url, 0.5)), tmp_path / SPOOL, 1_000_000)
     items = [spool.Item(keys.EVENTS, b"%d" % number) for number in range(4)]
 
     def nested() -> Iterator[list[spool.Item]]:

@@ -6,9 +6,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 
 from participation.errors import ConfigError
-from participation.store import migrate
 from participation.store.database import connect
-from participation.store.tables import metadata
+from participation.store.schema import migrate
+from participation.store.schema.tables import metadata
 
 CATALOGUE = {
     "columns": """

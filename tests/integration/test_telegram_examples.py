@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from participation import keys, message
-from participation.local.process import kill
+from participation.local.processes import kill
 from participation.local.valkey import Valkey
 from tests.standins import telegram_updates as tg
 from tests.standins.telegram import TOKEN, Telegram

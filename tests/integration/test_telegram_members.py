@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import Engine, text
 
 from participation.bots.aiogram import Participation
-from participation.bots.members import COMMANDS
-from participation.bots.telegram import add_participation, commands
+from participation.bots.bot_api import member_commands
+from participation.bots.member_answers import COMMANDS
+from participation.bots.telegram import add_participation
 from participation.errors import ConfigError
 from participation.local.valkey import Valkey
 from tests.integration.telegram_bots import BOTS, AiogramBot, TelegramBot, application
@@ -180,7 +181,7 @@ def test_commands__without_a_database_are_refused_at_once(
 
 def test_groups__that_were_answered_are_forgotten_in_time() -> None:
     """The memory is bounded."""
-    asked = commands.Commands(lambda content, name: (content, name))
-    assert all(asked._may_answer_in(number) for number in range(commands.GROUPS + 10))
-    assert len(asked._answered_at) == commands.GROUPS
-    assert not asked._may_answer_in(commands.GROUPS)
+    asked = member_commands.MemberCommands(lambda content, name: (content, name))
+    assert all(asked._may_answer_in(number) for number in range(member_commands.GROUPS + 10))
+    assert len(asked._answered_at) == member_commands.GROUPS
+    assert not asked._may_answer_in(member_commands.GROUPS)

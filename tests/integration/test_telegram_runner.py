@@ -16,7 +16,7 @@ from redis import Redis
 
 from participation import keys, settings
 from participation.bots.aiogram.runner import NO_GROUP, run
-from participation.bots.members import COMMANDS
+from participation.bots.member_answers import COMMANDS
 from participation.cli import main
 from participation.errors import ConfigError, ParticipationError
 from participation.local.valkey import Valkey

@@ -19,9 +19,9 @@ from participation import (
     Event,
     InvalidEvent,
     Unavailable,
-    broker,
     keys,
     message,
+    redis_client,
     settings,
     tasks,
     track_event,
@@ -29,8 +29,8 @@ from participation import (
 )
 from participation.app import app
 from participation.event import decode
-from participation.publish import bulk
-from participation.publish.push import Sender
+from participation.publish import track_events as track_events_module
+from participation.publish.sender import Sender
 from participation.store.database import connect
 from tests.rows import event
 from tests.worker import at_rest, eventually, running
@@ -190,7 +190,7 @@ def test_track_events__eager_program_needs_no_redis(engine: Engine, monkeypatch:
     monkeypatch.setitem(app.conf, "task_always_eager", True)
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     monkeypatch.delitem(track_event.__dict__, "sender", raising=False)
-    monkeypatch.setattr(bulk, "CHUNK", 2)
+    monkeypatch.setattr(track_events_module, "CHUNK", 2)
     assert track_events(events(5)) == stored(engine) == 5
 
 
@@ -224,7 +224,7 @@ def test_delay__threads_do_not_share_a_connection(redis: Redis) -> None:
 
 def test_push__answer_that_comes_late_is_not_taken_for_another(redis: Redis) -> None:
     """A connection on which an answer is outstanding is given up, and the next call opens another."""
-    sender = Sender(broker.connect(settings.load().redis(), 0.2))
+    sender = Sender(redis_client.connect(settings.load().redis(), 0.2))
     sender.push([b"1"])
     before = connections(redis)
     redis.client_pause(60_000, all=False)
@@ -237,7 +237,7 @@ def test_push__answer_that_comes_late_is_not_taken_for_another(redis: Redis) -> 
 
 def test_push__server_that_is_no_longer_the_primary_is_left(redis: Redis) -> None:
     """Its refusal ends the connection: the next call asks anew where the primary is."""
-    sender = Sender(broker.connect(settings.load().redis(), 2.0))
+    sender = Sender(redis_client.connect(settings.load().redis(), 2.0))
     sender.push([b"1"])
     before = connections(redis)
     redis.replicaof("127.0.0.1", 1)
@@ -253,7 +253,7 @@ def test_push__server_that_is_no_longer_the_primary_is_left(redis: Redis) -> Non
 
 def test_push__refusal_leaves_the_connection_as_it_was(redis: Redis) -> None:
     """Redis has answered: the connection that has brought a refusal brings the next message."""
-    sender = Sender(broker.connect(settings.load().redis(), 2.0))
+    sender = Sender(redis_client.connect(settings.load().redis(), 2.0))
     sender.push([b"1"])
     before = connections(redis)
     redis.config_set("maxmemory", 1)

@@ -11,8 +11,8 @@ from benchmarks import events
 from benchmarks.contenders import rows
 from benchmarks.report import Part, Ratio, Series, write
 from participation import event, message
-from participation.ingest.read import row
-from participation.store.events import copied
+from participation.ingest.decode import event_row
+from participation.store.ingest.events import copy_text
 
 
 def _part(name: str) -> Part:
@@ -44,7 +44,7 @@ def test_write__chart_is_well_formed(tmp_path: Path) -> None:
 
 def test_contenders__store_the_row_that_participation_stores() -> None:
     for item in events.events(200):
-        ours = row(event.decode(message.decode(message.encode(item)).event))
-        theirs = [copied(value) for value in rows.row(item)]
+        ours = event_row(event.decode(message.decode(message.encode(item)).event))
+        theirs = [copy_text(value) for value in rows.row(item)]
         theirs[2] = theirs[2].replace("-", "")
         assert theirs == list(ours)[:-1]

@@ -6,13 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from participation import settings
-from participation.cli import app, main
+from participation.cli import main
+from participation.cli.app import app
 
 OURS = ("PARTICIPATION_", "DATABASE_URL", "REDIS_URL")
 PROGRAM = "import sys; sys.argv[0] = 'participation'; from participation.cli import main; main()"
@@ -80,14 +82,15 @@ def commands() -> Iterator[list[str]]:
     """Yield the words of every command that there is."""
 
     def walk(command: object, words: list[str]) -> Iterator[list[str]]:
-        inner = getattr(command, "commands", None)
-        if inner is None:
-            yield words
+        if isinstance(command, TyperGroup):
+            for name in command.list_commands(ctx):
+                yield from walk(command.get_command(ctx, name), [*words, name])
         else:
-            for name, child in inner.items():
-                yield from walk(child, [*words, name])
+            yield words
 
-    yield from walk(get_command(app), [])
+    group = get_command(app)
+    ctx: Any = None
+    yield from walk(group, [])
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +124,15 @@ def test_participation__without_a_command_lists_them(run: Run) -> None:
 SHOW = ("highlights", "show", "--community", "c")
 COMPUTE = ("highlights", "compute", "--community", "c")
 LETTERS = ("dead-letters",)
-MOMENT = "write a duration before now as 24h, 7d or 4w, a date as 2026-03-29, or a moment as 2026-03-29T12:00:00Z"
+MOMENT = (
+    "write a duration before now such as 24h, 7d or 4w, a date such as 2026-03-29, or a time such as "
+    "2026-03-29T12:00:00Z"
+)
 CODE = "write it as `participation dead-letters list --json` shows it"
 WHICH = "say which letters, in exactly one way: ids as in `replay 22 23`, --reason CODE, or --all"
 ONE = "--event repairs one letter: give its id, as in `replay 22 --event event.json`"
-HINT = "write it as YYYY-MM-DD, as in 2026-03-29"
-TOGETHER = "--from and --to go together: give both"
+HINT = "write it as YYYY-MM-DD, for example 2026-03-29"
+TOGETHER = "--from and --to need each other: give both"
 UNSET = "{} is not set: put it into the environment or into .env, as {}://…, or start servers with `participation up`"
 
 
@@ -145,23 +151,23 @@ UNSET = "{} is not set: put it into the environment or into .env, as {}://…, o
         (("communities", "set", "c"), "nothing to set: give --timezone or --name"),
         (("import", "events"), "Missing argument 'FILE…'."),
         (("status", "more"), "Got unexpected extra argument(s) (more)"),
-        ((*SHOW, "--date", "yesterday"), f"--date: 'yesterday' is no date: {HINT}"),
-        ((*SHOW, "--date", ""), f"--date: '' is no date: {HINT}"),
-        ((*SHOW, "--date", "2026-02-29"), f"--date: '2026-02-29' is no date: {HINT}"),
-        ((*SHOW, "--date", "29.03.2026"), f"--date: '29.03.2026' is no date: {HINT}"),
-        ((*SHOW, "--date", "2026-03-29T00:00"), f"--date: '2026-03-29T00:00' is no date: {HINT}"),
-        ((*SHOW, "--date", "2026\n\x1b[2J"), f"--date: '2026\\n\\x1b[2J' is no date: {HINT}"),
-        ((*SHOW, "--from", "x", "--to", "2026-03-29"), f"--from: 'x' is no date: {HINT}"),
-        ((*SHOW, "--from", "2026-03-29", "--to", "x"), f"--to: 'x' is no date: {HINT}"),
+        ((*SHOW, "--date", "yesterday"), f"--date: 'yesterday' is not a date: {HINT}"),
+        ((*SHOW, "--date", ""), f"--date: '' is not a date: {HINT}"),
+        ((*SHOW, "--date", "2026-02-29"), f"--date: '2026-02-29' is not a date: {HINT}"),
+        ((*SHOW, "--date", "29.03.2026"), f"--date: '29.03.2026' is not a date: {HINT}"),
+        ((*SHOW, "--date", "2026-03-29T00:00"), f"--date: '2026-03-29T00:00' is not a date: {HINT}"),
+        ((*SHOW, "--date", "2026\n\x1b[2J"), f"--date: '2026\\n\\x1b[2J' is not a date: {HINT}"),
+        ((*SHOW, "--from", "x", "--to", "2026-03-29"), f"--from: 'x' is not a date: {HINT}"),
+        ((*SHOW, "--from", "2026-03-29", "--to", "x"), f"--to: 'x' is not a date: {HINT}"),
         ((*SHOW, "--from", "2026-03-29"), TOGETHER),
         ((*COMPUTE, "--to", "2026-03-29"), TOGETHER),
         (
             (*COMPUTE, "--from", "2026-03-29", "--to", "2026-03-28"),
-            "--from 2026-03-29 is after --to 2026-03-28: exchange them",
+            "--from 2026-03-29 is after --to 2026-03-28: swap them",
         ),
         (
             (*SHOW, "--date", "2026-03-29", "--to", "2026-03-29"),
-            "--date does not go with --from and --to: give one day or a span of days",
+            "--date cannot be combined with --from and --to: give one day or a range of days",
         ),
         (
             ("highlights", "compute", "--date", "2026-03-29"),
@@ -172,22 +178,22 @@ UNSET = "{} is not set: put it into the environment or into .env, as {}://…, o
             "missing.ndjson: cannot be read (No such file or directory); nothing was imported",
         ),
         (("import", "events", "."), ".: cannot be read (Is a directory); nothing was imported"),
-        ((*LETTERS, "list", "--all", "--replayed"), "--replayed does not go with --all: one of them is enough"),
+        ((*LETTERS, "list", "--all", "--replayed"), "--replayed cannot be combined with --all: give one of them"),
         (
             (*LETTERS, "list", "--raw"),
-            "--raw goes with --json: `participation dead-letters show ID` shows a message to people",
+            "--raw needs --json; to read a message, use `participation dead-letters show ID`",
         ),
-        ((*LETTERS, "list", "--since", "3m"), f"--since: '3m' is no moment: {MOMENT}"),
-        ((*LETTERS, "list", "--until", "now"), f"--until: 'now' is no moment: {MOMENT}"),
+        ((*LETTERS, "list", "--since", "3m"), f"--since: '3m' is not a time: {MOMENT}"),
+        ((*LETTERS, "list", "--until", "now"), f"--until: 'now' is not a time: {MOMENT}"),
         ((*LETTERS, "list", "--limit", "0"), "Invalid value for '--limit': Input should be greater than or equal to 1"),
-        ((*LETTERS, "list", "--reason", "\udcff"), f"--reason: '\\udcff' is none: {CODE}"),
-        ((*LETTERS, "list", "--batch", ""), f"--batch: '' is none: {CODE}"),
+        ((*LETTERS, "list", "--reason", "\udcff"), f"--reason: '\\udcff' is not valid: {CODE}"),
+        ((*LETTERS, "list", "--batch", ""), f"--batch: '' is not valid: {CODE}"),
         ((*LETTERS, "show"), "Missing argument 'ID'."),
         (
             (*LETTERS, "show", "x"),
             "Invalid value for 'ID': Input should be a valid integer, unable to parse string as an integer",
         ),
-        ((*LETTERS, "show", "22", "--json", "--event"), "--json does not go with --event, which is JSON, too"),
+        ((*LETTERS, "show", "22", "--json", "--event"), "--json cannot be combined with --event, which prints JSON as well"),
         ((*LETTERS, "replay"), WHICH),
         ((*LETTERS, "replay", "22", "--all"), WHICH),
         ((*LETTERS, "replay", "--reason", "rejected", "--all"), WHICH),
@@ -198,8 +204,8 @@ UNSET = "{} is not set: put it into the environment or into .env, as {}://…, o
             "missing.json: cannot be read (No such file or directory); nothing was sent",
         ),
         ((*LETTERS, "purge"), "Missing option '--older-than'."),
-        ((*LETTERS, "purge", "--older-than", "30"), f"--older-than: '30' is no moment: {MOMENT}"),
-        ((*LETTERS, "purge", "--older-than", "1d", "--reason", "a b"), f"--reason: 'a b' is none: {CODE}"),
+        ((*LETTERS, "purge", "--older-than", "30"), f"--older-than: '30' is not a time: {MOMENT}"),
+        ((*LETTERS, "purge", "--older-than", "1d", "--reason", "a b"), f"--reason: 'a b' is not valid: {CODE}"),
         (("status",), UNSET.format("DATABASE_URL", "postgresql")),
         (("migrate",), UNSET.format("DATABASE_URL", "postgresql")),
         (("communities", "list"), UNSET.format("DATABASE_URL", "postgresql")),
@@ -325,7 +331,7 @@ def test_bot__without_its_library(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     assert run("bot", "discord") == (
         2,
         "",
-        "error: the module discord is not installed: install participation[discord], as docs/bots.md says\n",
+        "error: the module discord is not installed: install community-participation[discord], as docs/install.md says\n",
     )
 
 

@@ -7,7 +7,7 @@ import discord
 import pytest
 
 from participation.bots.discord import mapping
-from participation.bots.discord.repeats import REACTIONS, Reactions, Sequence
+from participation.bots.discord.deduplication import REACTIONS, GatewaySequence, LatestReactions
 from participation.bots.discord.voice import Seat
 from participation.event import ActorKind, Event
 from tests.standins import discord_payloads as shapes
@@ -291,46 +291,46 @@ def test_seats__channel_that_is_not_known_is_nowhere() -> None:
 
 def test_reactions__the_same_twice_is_a_repeat() -> None:
     """Adding and removing alternate, each account, message and emoji by itself."""
-    reactions = Reactions()
-    assert not reactions.is_repeat(5000, 1, "👍", is_added=True)
-    assert reactions.is_repeat(5000, 1, "👍", is_added=True)
-    assert not reactions.is_repeat(5000, 2, "👍", is_added=True)
-    assert not reactions.is_repeat(5000, 1, "🎉", is_added=True)
-    assert not reactions.is_repeat(5001, 1, "👍", is_added=True)
-    assert not reactions.is_repeat(5000, 1, "👍", is_added=False)
-    assert reactions.is_repeat(5000, 1, "👍", is_added=False)
-    assert not reactions.is_repeat(5000, 1, "👍", is_added=True)
+    reactions = LatestReactions()
+    assert not reactions.is_duplicate(5000, 1, "👍", is_added=True)
+    assert reactions.is_duplicate(5000, 1, "👍", is_added=True)
+    assert not reactions.is_duplicate(5000, 2, "👍", is_added=True)
+    assert not reactions.is_duplicate(5000, 1, "🎉", is_added=True)
+    assert not reactions.is_duplicate(5001, 1, "👍", is_added=True)
+    assert not reactions.is_duplicate(5000, 1, "👍", is_added=False)
+    assert reactions.is_duplicate(5000, 1, "👍", is_added=False)
+    assert not reactions.is_duplicate(5000, 1, "👍", is_added=True)
 
 
 def test_reactions__cleared_ones_can_be_added_again() -> None:
     """A moderator who clears reactions is told of as such, without those who had reacted."""
-    reactions = Reactions()
+    reactions = LatestReactions()
     for emoji in "ab":
-        reactions.is_repeat(5000, 1, emoji, is_added=True)
+        reactions.is_duplicate(5000, 1, emoji, is_added=True)
     reactions.forget(5000, "a")
-    assert not reactions.is_repeat(5000, 1, "a", is_added=True)
-    assert reactions.is_repeat(5000, 1, "b", is_added=True)
+    assert not reactions.is_duplicate(5000, 1, "a", is_added=True)
+    assert reactions.is_duplicate(5000, 1, "b", is_added=True)
     reactions.forget(5000)
-    assert not reactions.is_repeat(5000, 1, "b", is_added=True)
+    assert not reactions.is_duplicate(5000, 1, "b", is_added=True)
     reactions.forget()
-    assert not reactions.is_repeat(5000, 1, "b", is_added=True)
+    assert not reactions.is_duplicate(5000, 1, "b", is_added=True)
 
 
 def test_reactions__memory_is_bounded() -> None:
     """The oldest is forgotten; to hear of one again makes it young."""
-    reactions = Reactions()
-    reactions.is_repeat(0, 1, "a", is_added=True)
-    reactions.is_repeat(1, 1, "a", is_added=True)
-    reactions.is_repeat(0, 1, "a", is_added=True)
+    reactions = LatestReactions()
+    reactions.is_duplicate(0, 1, "a", is_added=True)
+    reactions.is_duplicate(1, 1, "a", is_added=True)
+    reactions.is_duplicate(0, 1, "a", is_added=True)
     for message_id in range(2, REACTIONS + 1):
-        reactions.is_repeat(message_id, 1, "a", is_added=True)
+        reactions.is_duplicate(message_id, 1, "a", is_added=True)
     assert len(reactions._latest) == REACTIONS
-    assert reactions.is_repeat(0, 1, "a", is_added=True)
-    assert not reactions.is_repeat(1, 1, "a", is_added=True)
+    assert reactions.is_duplicate(0, 1, "a", is_added=True)
+    assert not reactions.is_duplicate(1, 1, "a", is_added=True)
 
 
 def test_sequence__without_a_connection_nothing_is_a_repeat() -> None:
     """A test of the bot's own may dispatch updates without any gateway."""
-    sequence = Sequence(Library())
-    assert not sequence.is_repeat("voice_state_update", 10)
-    assert not sequence.is_repeat("voice_state_update", 10)
+    sequence = GatewaySequence(Library())
+    assert not sequence.is_duplicate("voice_state_update", 10)
+    assert not sequence.is_duplicate("voice_state_update", 10)

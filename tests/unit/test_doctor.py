@@ -11,14 +11,15 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from participation import keys
 from participation.cli.doctor import _as_text
-from participation.doctor import clocks, postgresql, redis, work
-from participation.doctor.clocks import Clock
-from participation.doctor.finding import Finding, Level, Report, fail, note, ok, warn, weak
-from participation.doctor.postgresql import Schema, Work
+from participation.operations.doctor import clocks, postgresql, redis, work
+from participation.operations.doctor.clocks import Clock
+from participation.operations.doctor.finding import Finding, Level, Report, fail, note, ok, warn, weak
+from participation.operations.doctor.postgresql import Schema, Work
+from participation.operations.status import QueueState
 from participation.settings import Settings
-from participation.status import Waiting
-from participation.store.health import Server, Tables
-from participation.store.ledger import Books
+from participation.store.schema.inspection import Tables
+from participation.store.server import Server
+from participation.store.status import StoredState
 
 GIB = 1024**3
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -43,7 +44,7 @@ REDIS = redis.Facts(
     script_error=None,
     write_error=None,
     clock=Clock(0, 0),
-    waiting=Waiting(0, 0, None),
+    waiting=QueueState(0, 0, None),
     pointer_age_seconds=None,
 )
 SERVER = Server(
@@ -67,7 +68,7 @@ SERVER = Server(
     database="ours",
 )
 TABLES = Tables(gone=(), without_key=(), unlogged=(), lacking=(), makes_partitions=True)
-WORK = Work(Books(NOW, NOW, 0, 0), None)
+WORK = Work(StoredState(NOW, NOW, 0, 0), None)
 POSTGRESQL = postgresql.Facts(SERVER, Clock(0, 0), TABLES, Schema((), None, (), False), WORK)
 
 Seen = dict[str, str]
@@ -315,13 +316,13 @@ def test_work__workers(workers: work.Workers, said: Seen) -> None:
 @pytest.mark.parametrize(
     ("waiting", "pointer_age_seconds", "said"),
     [
-        (Waiting(0, 0, None), None, {}),
-        (Waiting(7, 1, 59.0), 100.0, {}),
-        (Waiting(7, 0, 61.0), None, {"events": "warn"}),
-        (Waiting(0, 1, None), 121.0, {"batches": "warn"}),
+        (QueueState(0, 0, None), None, {}),
+        (QueueState(7, 1, 59.0), 100.0, {}),
+        (QueueState(7, 0, 61.0), None, {"events": "warn"}),
+        (QueueState(0, 1, None), 121.0, {"batches": "warn"}),
     ],
 )
-def test_work__queue(waiting: Waiting, pointer_age_seconds: float | None, said: Seen) -> None:
+def test_work__queue(waiting: QueueState, pointer_age_seconds: float | None, said: Seen) -> None:
     """Events that wait for long, and batches that nobody hands out again, are told."""
     facts = replace(REDIS, waiting=waiting, pointer_age_seconds=pointer_age_seconds)
     assert seen(work.queue(facts, sweep_after_seconds=60)) == said
@@ -334,7 +335,7 @@ def test_work__queue(waiting: Waiting, pointer_age_seconds: float | None, said: 
 def test_work__books(dead_letters: int, due_minutes: int | None, said: Seen) -> None:
     """Dead letters are told; a day that waits for longer than two of Beat's questions is a warning."""
     since = None if due_minutes is None else NOW - timedelta(minutes=due_minutes)
-    found = work.books(Work(Books(NOW, None, dead_letters, 1), since), compute_interval_seconds=300)
+    found = work.books(Work(StoredState(NOW, None, dead_letters, 1), since), compute_interval_seconds=300)
     assert seen(found) == said
 
 

@@ -23,7 +23,7 @@ from kombu.utils.json import dumps as kombu_dumps
 
 from participation import event, message
 from participation.errors import InvalidEvent
-from participation.ingest.read import read
+from participation.ingest.decode import decode_batch
 from participation.keys import EVENTS, FLUSH, FLUSH_BATCH, NIGHTLY, NOTE_PRESENCE, TRACK_EVENT
 from participation.message import Message, decode, encode
 from tests.rows import event as valid_event
@@ -138,16 +138,16 @@ def test_encode__is_small() -> None:
 
 def test_pointer__is_a_stock_message_that_names_its_batch(channel: Any) -> None:
     """A worker runs the pointer with the batch's id, and whoever watches tasks sees it."""
-    got = as_kombu_reads(message.pointer("b1"), channel)
+    got = as_kombu_reads(message.encode_pointer("b1"), channel)
     assert got.decode() == [["b1"], {}, {}]
     assert (got.headers["task"], got.headers["argsrepr"]) == (FLUSH_BATCH, "('b1',)")
     assert got.delivery_info == {"exchange": "", "routing_key": FLUSH}
-    assert message.pointer("b1").isascii()
+    assert message.encode_pointer("b1").isascii()
 
 
 def test_notice__is_a_stock_message_with_one_object(channel: Any) -> None:
     """A worker gets what a bot says of itself as the only argument, in the queue of the nightly tasks."""
-    got = as_kombu_reads(message.notice(b'{"community_id":"\\u00e9\\"","is_present":false}'), channel)
+    got = as_kombu_reads(message.encode_presence(b'{"community_id":"\\u00e9\\"","is_present":false}'), channel)
     assert got.decode() == [[{"community_id": 'é"', "is_present": False}], {}, {}]
     assert got.headers["task"] == NOTE_PRESENCE
     assert got.delivery_info == {"exchange": "", "routing_key": NIGHTLY}
@@ -173,7 +173,7 @@ def test_decode__reads_what_encode_writes(import_id: UUID | None) -> None:
 
 def test_headers__have_the_time_of_sending() -> None:
     """What goes through Celery's own publisher says as well when it was sent."""
-    assert message.headers().keys() == {"sent_at"}
+    assert message.sent_at_header().keys() == {"sent_at"}
 
 
 def test_encode__writes_what_celery_writes() -> None:
@@ -728,7 +728,7 @@ def test_read__sorts_poison_from_events_and_loses_nothing() -> None:
     elements = [raw for group in POISON.values() for raw in group]
     good = [v2(), v1(), encode(EVENT)]
     bad_event = v2([{**EVENT, "member_id": 5}], {})
-    accepted, dead = read([*elements[:40], good[0], *elements[40:], bad_event, *good[1:]])
+    accepted, dead = decode_batch([*elements[:40], good[0], *elements[40:], bad_event, *good[1:]])
     assert [item.raw for item in accepted] == good
     assert [letter.reason for letter in dead] == [
         *(code for code, group in POISON.items() for _ in group),
@@ -746,6 +746,6 @@ def test_read__survives_an_event_that_is_as_deep_as_json_may_be(levels: int, fie
         b'{"body":[[%s],{}],"headers":{"task":"participation.track_event"}}' % inner,
         v2(body=b64(b"[[%s]]" % inner)),
     ):
-        accepted, dead = read([raw])
+        accepted, dead = decode_batch([raw])
         assert (accepted, len(dead)) == ([], 1)
         assert dead[0].reason in {"invalid_event", "not_json", "bad_body"}

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
-from participation.highlights.digest import Digest, Member, Usual
-from participation.highlights.render import as_json, as_text
+from participation.highlights.digest import Digest
+from participation.highlights.renderers.json import render_json
+from participation.highlights.renderers.text import render_text
+from participation.highlights.summary import summarize
+from participation.store.days.digests import MemberDay, UsualDay
 
 
-def member(member_id: str, **values: Any) -> Member:
+def member(member_id: str, **values: Any) -> MemberDay:
     """Return a member's row of zeroes, with `values` laid over it."""
     row = {
         "message_count": 0,
@@ -24,7 +27,7 @@ def member(member_id: str, **values: Any) -> Member:
         "newcomer": False,
         "returned": False,
     }
-    return Member(member_id, **(row | values))
+    return MemberDay(member_id, **(row | values))
 
 
 EMPTY = Digest(
@@ -58,7 +61,7 @@ FULL = Digest(
     members_joined=12,
     members_left=1_003,
     peak_hour=23,
-    usual=Usual(weeks=4, active_members=1_000, message_count=23_456.0, reaction_count=1_800.5, voice_minutes=0),
+    usual=UsualDay(weeks=4, active_members=1_000, message_count=23_456.0, reaction_count=1_800.5, voice_minutes=0),
     members=[
         member("ada", message_count=1_500, reactions_received=7, reputation_earned=84, streak_days=12),
         member("bea", message_count=900, voice_minutes=95, reputation_earned=69, newcomer=True),
@@ -72,7 +75,7 @@ FULL = Digest(
 
 def test_as_text__writes_a_full_day() -> None:
     """Title, figures beside what is usual, people, and the first three of each count."""
-    assert as_text(FULL) == (
+    assert render_text(summarize(FULL)) == (
         "The Harbour · Sunday 29 March 2026 · Europe/Berlin\n"
         "──────────────────────────────────────────────────\n"
         "\n"
@@ -97,7 +100,7 @@ def test_as_text__writes_a_full_day() -> None:
 
 def test_as_text__writes_a_day_on_which_nothing_was_counted() -> None:
     """A day without a row says so, under the community's id where it has no name."""
-    assert as_text(EMPTY) == (
+    assert render_text(summarize(EMPTY)) == (
         "c · Tuesday 10 March 2026 · UTC\n"
         "───────────────────────────────\n"
         "\n"
@@ -107,7 +110,7 @@ def test_as_text__writes_a_day_on_which_nothing_was_counted() -> None:
 
 def test_as_text__writes_a_day_without_anybody() -> None:
     """A computed day on which members only came and went names nobody, and has no line for what nobody did."""
-    assert as_text(replace(QUIET, members_joined=1)) == (
+    assert render_text(summarize(replace(QUIET, members_joined=1))) == (
         "c · Tuesday 10 March 2026 · UTC\n"
         "───────────────────────────────\n"
         "\n"
@@ -140,8 +143,8 @@ def test_as_text__writes_a_day_without_anybody() -> None:
 )
 def test_as_text__compares_with_what_is_usual(value: int, usual: float, shown: str) -> None:
     """The difference is a whole percentage of the usual, and left out where the usual is nothing."""
-    day = replace(QUIET, message_count=value, usual=Usual(1, 0, usual, 0, 0))
-    line = as_text(day).splitlines()[4]
+    day = replace(QUIET, message_count=value, usual=UsualDay(1, 0, usual, 0, 0))
+    line = render_text(summarize(day)).splitlines()[4]
     assert line == f"Messages          {value:>9,}   {shown}"
 
 
@@ -150,7 +153,7 @@ def test_as_text__compares_with_what_is_usual(value: int, usual: float, shown: s
 )
 def test_as_text__writes_the_peak_hour(hour: int, shown: str) -> None:
     """The peak hour is one hour of the local clock, midnight included."""
-    assert f"Peak hour         {shown}\n" in as_text(replace(QUIET, peak_hour=hour))
+    assert f"Peak hour         {shown}\n" in render_text(summarize(replace(QUIET, peak_hour=hour)))
 
 
 @pytest.mark.parametrize(
@@ -160,13 +163,15 @@ def test_as_text__writes_the_peak_hour(hour: int, shown: str) -> None:
 def test_as_text__names_five_and_counts_the_rest(count: int, shown: str) -> None:
     """Up to five people are named in a line."""
     newcomers = [member(f"m{number}", newcomer=True) for number in range(count)]
-    assert f"New               {shown}\n" in as_text(replace(QUIET, members=newcomers))
+    assert f"New               {shown}\n" in render_text(summarize(replace(QUIET, members=newcomers)))
 
 
 @pytest.mark.parametrize(("days", "shown"), [(2, "nobody"), (3, "ada 3 days"), (400, "ada 400 days")])
 def test_as_text__names_streaks_from_three_days_on(days: int, shown: str) -> None:
     """Two days in a row are not worth a word."""
-    assert as_text(replace(QUIET, members=[member("ada", streak_days=days)])).endswith(f"Streaks           {shown}")
+    assert render_text(summarize(replace(QUIET, members=[member("ada", streak_days=days)]))).endswith(
+        f"Streaks           {shown}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -179,38 +184,40 @@ def test_as_text__lets_no_name_break_a_line(name: str) -> None:
     day = replace(QUIET, name=name, members=[hostile], gone_quiet=[name])
     tame = replace(QUIET, name="ab", members=[replace(hostile, member_id="ab")], gone_quiet=["ab"])
     marked = "".join(char if char.isprintable() else "�" for char in name)
-    assert as_text(day).splitlines()[3:] == [line.replace("ab", marked) for line in as_text(tame).splitlines()[3:]]
-    assert as_text(day).splitlines()[0] == f"{marked} · Tuesday 10 March 2026 · UTC"
+    assert render_text(summarize(day)).splitlines()[3:] == [
+        line.replace("ab", marked) for line in render_text(summarize(tame)).splitlines()[3:]
+    ]
+    assert render_text(summarize(day)).splitlines()[0] == f"{marked} · Tuesday 10 March 2026 · UTC"
 
 
 def test_as_text__keeps_names_of_any_script() -> None:
     """What can be printed is shown as it is."""
-    assert "New               Ünal, 明日, 👍🏽\n" in as_text(
-        replace(QUIET, members=[member(name, newcomer=True) for name in ("Ünal", "明日", "👍🏽")])
+    assert "New               Ünal, 明日, 👍🏽\n" in render_text(
+        summarize(replace(QUIET, members=[member(name, newcomer=True) for name in ("Ünal", "明日", "👍🏽")]))
     )
 
 
 def test_as_json__writes_every_field() -> None:
     """A day is one object with the fields of `Digest`, dates and times as ISO 8601."""
     expected = asdict(FULL) | {"highlight_date": "2026-03-29", "computed_at": "2026-03-30T00:05:00+00:00"}
-    assert json.loads(as_json(FULL)) == expected
+    assert json.loads(render_json(FULL)) == expected
 
 
 def test_as_json__writes_an_empty_day_to_the_letter() -> None:
     """Null stands for what is not known."""
-    assert as_json(EMPTY) == json.dumps(asdict(EMPTY) | {"highlight_date": "2026-03-10"}, indent=2)
+    assert render_json(EMPTY) == json.dumps(asdict(EMPTY) | {"highlight_date": "2026-03-10"}, indent=2)
 
 
 def test_as_json__writes_several_days_as_an_array() -> None:
     """Days keep their order."""
-    assert json.loads(as_json([FULL, EMPTY])) == [json.loads(as_json(FULL)), json.loads(as_json(EMPTY))]
-    assert as_json([]) == "[]"
+    assert json.loads(render_json([FULL, EMPTY])) == [json.loads(render_json(FULL)), json.loads(render_json(EMPTY))]
+    assert render_json([]) == "[]"
 
 
 def test_as_json__keeps_hostile_names_within_their_strings() -> None:
     """Control characters are escaped, so that a name is read back as it is and breaks no line."""
     name = 'a\n"\x1b\0\u2028b'
-    text = as_json(replace(QUIET, name=name, gone_quiet=[name]))
+    text = render_json(replace(QUIET, name=name, gone_quiet=[name]))
     assert json.loads(text)["name"] == json.loads(text)["gone_quiet"][0] == name
     assert not {"\x1b", "\0"} & {*text}
-    assert text.count("\n") == as_json(replace(QUIET, name="x", gone_quiet=["x"])).count("\n")
+    assert text.count("\n") == render_json(replace(QUIET, name="x", gone_quiet=["x"])).count("\n")

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from participation.demo.people import SimulatedPerson, people
+from participation.demo.simulation import COMMUNITY_ID, TEXT_CHANNELS, TIMEZONE, VOICE_CHANNELS, best_day, simulate
 from participation.event import ActorKind, Event, EventType, decode, event_id
-from participation.local.cast import Person, people
-from participation.local.simulation import COMMUNITY_ID, TEXT_CHANNELS, TIMEZONE, VOICE_CHANNELS, best_day, simulate
 from tests.reference import AT_EQUAL_TIMES
 
 ENDS = date(2024, 6, 12)
@@ -50,7 +50,7 @@ def days_of_writing(events: Iterable[Event]) -> dict[str, set[int]]:
     return found
 
 
-def owner_of_account() -> dict[tuple[str, str], Person]:
+def owner_of_account() -> dict[tuple[str, str], SimulatedPerson]:
     return {(platform, account): person for person in people() for platform, account, _ in person.accounts}
 
 

@@ -8,9 +8,10 @@ import aiogram.types
 import pytest
 import telegram
 
-from participation.bots.telegram import mapping
-from participation.bots.telegram.mapping import Albums, Migration, Presence
+from participation.bots.bot_api import mapping
+from participation.bots.bot_api.mapping import Albums, BotPresence, Migration
 from participation.event import ActorKind, Event, EventType, event_id
+from participation.platforms.telegram import CONTENT
 from tests.standins import telegram_updates as tg
 from tests.standins.telegram_updates import ADA, BEN, BOATS, BOATS_AFTER, HARBOUR, NEWS, NOON, OURSELVES, ROBOT, Json
 
@@ -126,7 +127,7 @@ def test_duration__is_in_seconds_whatever_the_library_is_set_to(
 
 def test_content__is_told_from_service_messages_for_each_kind() -> None:
     """The list of what counts has a sample for each of its kinds here."""
-    assert set(mapping.CONTENT) == set(CONTENTS)
+    assert set(CONTENT) == set(CONTENTS)
 
 
 GIFT: Json = {"gift": {"id": "g", "sticker": CONTENTS["sticker"]["sticker"], "star_count": 1}}
@@ -477,7 +478,7 @@ def test_membership__of_the_bot_itself_is_no_event() -> None:
     update = tg.membership(HARBOUR, OURSELVES, "left", "member")
     assert events(update) == []
     for library in LIBRARIES:
-        expected = Presence(HARBOUR["id"], OURSELVES["id"], True, False, NOON)
+        expected = BotPresence(HARBOUR["id"], OURSELVES["id"], True, False, NOON)
         assert mapping.presence(read(library, update)) == expected
 
 

@@ -1,16 +1,15 @@
-"""aiogram: every update that a dispatcher is fed, by polling or by a webhook, goes past us first.
+"""aiogram: the adapter sees every update of a dispatcher, by polling or by a webhook, before the bot does.
 
-In: updates, as `aiogram.types.Update`. Out: events, through the recorder. The dispatcher goes on as if we were not
-there.
+In: updates, as `aiogram.types.Update`. Out: events, through the recorder. The dispatcher handles updates as before.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from participation.bots.telegram.commands import Commands
-from participation.bots.telegram.listener import Listener
-from participation.bots.telegram.mapping import ALLOWED_UPDATES
-from participation.errors import ConfigError
+from participation import extras
+from participation.bots.bot_api.listener import Listener
+from participation.bots.bot_api.mapping import ALLOWED_UPDATES
+from participation.bots.bot_api.member_commands import MemberCommands
 from participation.publish import Publisher
 
 if TYPE_CHECKING:
@@ -22,9 +21,9 @@ Handler = Callable[[Any, dict[str, Any]], Awaitable[Any]]
 class Participation:
     """Records what happens in the groups of a dispatcher's bots.
 
-    communities: from chat ids to the community_id of those that do not take the default, `telegram:<chat id>`.
-    publisher: one that is used elsewhere, too. member_commands: whether to answer members who ask for what is kept
-    about them; that needs `DATABASE_URL`. Raises `ConfigError` if aiogram or a setting is missing.
+    communities: the community_id of chats, by the chat's id; the default is `telegram:<chat id>`. publisher: one to
+    share with other code. member_commands: whether to answer members who ask what is kept about them; that needs
+    `DATABASE_URL`. Raises `ConfigError` if aiogram or a setting is missing.
     """
 
     def __init__(
@@ -34,16 +33,15 @@ class Participation:
         *,
         member_commands: bool = False,
     ) -> None:
-        try:
-            from aiogram.types import BufferedInputFile
-        except ImportError as error:
-            raise ConfigError(
-                "aiogram is not installed: install participation[aiogram], as docs/bots.md says"
-            ) from error
-        self._listener = Listener(communities, publisher, Commands(BufferedInputFile) if member_commands else None)
+        extras.require("aiogram")
+        from aiogram.types import BufferedInputFile
+
+        self._listener = Listener(
+            communities, publisher, MemberCommands(BufferedInputFile) if member_commands else None
+        )
 
     def setup(self, dispatcher: "Dispatcher") -> None:
-        """Record from now on, and have what is needed asked for when the polling starts."""
+        """Record from now on, and make polling ask for the updates that are needed."""
         from aiogram import Router
         from aiogram.dispatcher.event.handler import HandlerObject
 
@@ -52,11 +50,11 @@ class Participation:
         for kind in ALLOWED_UPDATES:
             router.observers[kind].register(_nothing, _never)
         dispatcher.include_router(router)
-        # First, for a handler that fails ends the shutdown of those after it.
+        # First, because a handler that fails keeps those after it from running.
         dispatcher.shutdown.handlers.insert(0, HandlerObject(callback=self.close))
 
     async def close(self) -> None:
-        """Wait a few seconds until Redis has everything. The dispatcher's shutdown does it."""
+        """Wait a few seconds until Redis has everything. The dispatcher's shutdown calls this."""
         await self._listener.close()
 
     async def _see(self, handler: Handler, update: Any, data: dict[str, Any]) -> Any:
@@ -65,7 +63,7 @@ class Participation:
 
 
 def _put_first(manager: Any, middleware: Any) -> None:
-    """Register a middleware before those that are there: one of them may hold updates back or drop them."""
+    """Register a middleware before the existing ones, because those may delay or drop updates."""
     others = [*manager]
     for each in others:
         manager.unregister(each)
@@ -74,9 +72,9 @@ def _put_first(manager: Any, middleware: Any) -> None:
 
 
 def _never(_event: Any) -> bool:
-    """Let no update through, so that the bot's own middlewares around handlers do not run for ours."""
+    """A filter that no update passes, so that the bot's own middlewares around handlers do not run for ours."""
     return False
 
 
 async def _nothing(_event: Any) -> None:
-    """Be there: `resolve_used_update_types` asks for what somebody handles, and does not look at middlewares."""
+    """A handler that never runs. aiogram asks Telegram only for updates that have a handler."""

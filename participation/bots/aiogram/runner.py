@@ -22,16 +22,13 @@ from aiogram.exceptions import (
 from aiogram.types import BotCommand, BotCommandScopeAllPrivateChats
 from aiogram.utils.token import TokenValidationError
 
-from participation import settings
+from participation import log, settings
 from participation.bots.aiogram.dispatcher import Participation
-from participation.bots.members import COMMANDS
-from participation.bots.telegram import check
-from participation.bots.telegram.chats import Chats
+from participation.bots.bot_api import self_check
+from participation.bots.bot_api.chats import Chats
+from participation.bots.member_answers import COMMANDS
 from participation.errors import ConfigError, Unavailable
-from participation.publish.complaints import Complaints
 from participation.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 VARIABLE: Final = "PARTICIPATION_TELEGRAM_TOKEN"
 
@@ -111,7 +108,7 @@ async def _check(bot: Bot, configured: Settings, say: Say) -> list[str]:
         )
     folder = settings.folder("PARTICIPATION_SPOOL_DIR", configured.spool_dir)
     known = Chats(folder, {}).of(me.id)
-    found = [*check.rights(me), *[text async for text in check.chats(bot, known)]]
+    found = [*self_check.settings(me), *[text async for text in self_check.chats(bot, known)]]
     for text in found:
         say(f"missing: {text}")
     if not found:
@@ -124,16 +121,16 @@ async def _explain_conflicts(make_request: Any, bot: Bot, method: Any) -> Any:
     try:
         return await make_request(bot, method)
     except TelegramConflictError:
-        _complaints.log(
+        _throttle.warn(
             "telegram_conflict",
-            "bot=%d: another program asks for this bot's updates, by polling or a webhook, and each gets only a part "
-            "of them or none; stop one of the two",
-            bot.id,
+            advice="another program asks for this bot's updates, by polling or a webhook, and each of them gets only a "
+            "part or nothing; stop one of the two",
+            bot=bot.id,
         )
         raise
 
 
-_complaints = Complaints(logger)
+_throttle = log.Throttle()
 
 
 class _Discreet(logging.Formatter):

@@ -1,8 +1,10 @@
-"""discord.py: one line in a bot, and messages, reactions, voice, joins and leaves are recorded.
+"""discord.py: one line in a bot records messages, reactions, voice, joins and leaves.
 
-A `commands.Bot` takes `await bot.add_cog(ParticipationCog(bot))`, a plain `discord.Client` takes `attach(client)`.
+For a `commands.Bot`: `await bot.add_cog(ParticipationCog(bot))`. For a plain `discord.Client`: `attach(client)`.
 `MemberCommands` lets members see and erase what is kept about them.
 """
+
+from participation.extras import advice
 
 try:
     from participation.bots.discord.adapter import ParticipationCog, attach
@@ -10,9 +12,6 @@ try:
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "discord":
         raise
-    raise ModuleNotFoundError(
-        "discord.py is not installed: install participation[discord], as docs/bots.md says",
-        name=error.name,
-    ) from error
+    raise ModuleNotFoundError(advice("discord", "discord"), name=error.name) from error
 
 __all__ = ["MemberCommands", "ParticipationCog", "attach"]

@@ -6,18 +6,18 @@ from collections.abc import Callable, Mapping
 import discord
 from discord.ext import commands
 
-from participation.bots.discord.mapping import PLATFORM
-from participation.bots.discord.wiring import Wiring
+from participation.bots.discord.listener import Listener
 from participation.bots.recorder import Recorder
+from participation.platforms.discord import PLATFORM
 from participation.publish import Publisher
 
 
 class ParticipationCog(commands.Cog, name="Participation"):
     """Records what members do: `await bot.add_cog(ParticipationCog(bot))`, best in `setup_hook`.
 
-    communities: from a guild's id to its community_id, for guilds that do not take the default, `discord:<guild id>`.
-    record_authors: also record who wrote the message that a reaction is to (Discord forbids profiling of relations).
-    publisher: one that the bot uses for other events, too. Raises `ConfigError` when REDIS_URL is missing.
+    communities: the community_id of guilds, by the guild's id; the default is `discord:<guild id>`. record_authors:
+    also record who wrote the message that a reaction is for (Discord forbids profiling of relations). publisher: one to
+    share with other code of the bot. Raises `ConfigError` if REDIS_URL is missing.
     """
 
     def __init__(
@@ -28,15 +28,15 @@ class ParticipationCog(commands.Cog, name="Participation"):
         record_authors: bool = False,
         publisher: Publisher | None = None,
     ) -> None:
-        self._wiring = Wiring(bot, Recorder(PLATFORM, communities, publisher), record_authors=record_authors)
+        self._listener = Listener(bot, Recorder(PLATFORM, communities, publisher), record_authors=record_authors)
         self._bot = bot
 
     async def cog_load(self) -> None:
-        _start(self._bot, self._wiring)
+        _start(self._bot, self._listener)
 
     async def cog_unload(self) -> None:
         # `Bot.close` unloads cogs before it closes the connection.
-        await self._wiring.stop()
+        await self._listener.stop()
 
 
 def attach(
@@ -46,28 +46,28 @@ def attach(
     record_authors: bool = False,
     publisher: Publisher | None = None,
 ) -> None:
-    """Record what members do, from before `client.run()` or from `setup_hook`. Options and errors as of the cog."""
-    wiring = Wiring(client, Recorder(PLATFORM, communities, publisher), record_authors=record_authors)
+    """Record what members do. Call it before `client.run()` or in `setup_hook`. Options and errors as for the cog."""
+    listener = Listener(client, Recorder(PLATFORM, communities, publisher), record_authors=record_authors)
     close = client.close
 
     async def stop_and_close() -> None:
-        await wiring.stop()
+        await listener.stop()
         await close()
 
     client.close = stop_and_close  # type: ignore[method-assign]
-    _start(client, wiring)
+    _start(client, listener)
 
 
-def _start(client: discord.Client, wiring: Wiring) -> None:
-    """Start now, or if the client has no event loop yet when it connects."""
+def _start(client: discord.Client, listener: Listener) -> None:
+    """Start now, or when the client connects if it has no event loop yet."""
     if isinstance(client.loop, asyncio.AbstractEventLoop):
-        wiring.start()
+        listener.start()
     else:
-        _before_connect(client, wiring.start)
+        _before_connect(client, listener.start)
 
 
 def _before_connect(client: discord.Client, start: Callable[[], None]) -> None:
-    # Not `setup_hook`: a bot that defines it with `@client.event` after this would throw ours away.
+    # Not in `setup_hook`: a bot that defines it with `@client.event` later would replace ours.
     connect = client.connect
 
     async def start_and_connect(*, reconnect: bool = True) -> None:

@@ -1,29 +1,26 @@
-"""From discord.py's objects to events. Pure: nothing is looked up but what the objects carry, nothing is remembered.
+"""From discord.py's objects to events. Pure functions: they read only the objects, and remember nothing.
 
-`community` gives the community_id of a guild's id. Direct messages and system messages give no event.
+`community` returns the community_id of a guild's id. Direct messages and system messages make no event.
 """
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import discord
 
 from participation.bots.discord.voice import Seat, Step
 from participation.event import ActorKind, Event, EventType
-
-PLATFORM: Final = "discord"
-
-COUNTED: Final = frozenset({discord.MessageType.default, discord.MessageType.reply})
-"""What people write. A list of what counts, since Discord adds kinds of system messages and `is_system` misses some."""
+from participation.platforms import discord as platform
+from participation.platforms.discord import PLATFORM
 
 Community = Callable[[int], str]
 
 
 def message(community: Community, sent: discord.Message) -> list[Event]:
-    """Return the event of a message in a guild. Its id makes it the same event however often it is told."""
+    """Return the event of a message in a guild. Its id makes it the same event each time."""
     place = sent.guild.id if sent.guild else getattr(sent.channel, "guild_id", None)
-    if place is None or sent.type not in COUNTED:
+    if place is None or sent.type.value not in platform.COUNTED_TYPES:
         return []
     return [
         Event(
@@ -33,7 +30,7 @@ def message(community: Community, sent: discord.Message) -> list[Event]:
             member_id=str(sent.author.id),
             channel_id=str(sent.channel.id),
             object_id=str(sent.id),
-            actor_kind=_author_kind(sent),
+            actor_kind=platform.author_kind(sent.webhook_id, sent.application_id, is_bot=sent.author.bot),
             occurred_at=sent.created_at,
             metadata=_parent(sent.channel),
         )
@@ -48,7 +45,7 @@ def reaction(
     *,
     is_author_recorded: bool,
 ) -> list[Event]:
-    """Return the event of a reaction in a guild that was added or removed; Discord does not tell when it was."""
+    """Return the event of a reaction in a guild that was added or removed. Discord does not tell its time."""
     if payload.guild_id is None:
         return []
     is_added = payload.event_type == "REACTION_ADD"
@@ -71,12 +68,12 @@ def reaction(
 
 
 def joined(community: Community, member: discord.Member, at: datetime) -> list[Event]:
-    """Return the event of a member who has joined; at: when we heard of it, for the rare member without a time."""
+    """Return the event of a member who joined. at: the time of receipt, for the rare member without a time."""
     return [_membership(EventType.MEMBER_JOINED, community(member.guild.id), member, member.joined_at or at)]
 
 
 def left(community: Community, payload: discord.RawMemberRemoveEvent, at: datetime) -> list[Event]:
-    """Return the event of a member who has left, was kicked or banned; Discord does not tell when."""
+    """Return the event of a member who left, was kicked or banned. Discord does not tell its time."""
     return [_membership(EventType.MEMBER_LEFT, community(payload.guild_id), payload.user, at)]
 
 
@@ -92,7 +89,7 @@ def _membership(what: EventType, community_id: str, user: discord.abc.User, at: 
 
 
 def voice(community_id: str, steps: Iterable[Step], at: datetime) -> list[Event]:
-    """Return the events of what was seen in the voice channels of a guild at one moment."""
+    """Return the events of the voice channels of a guild at one moment."""
     return [
         Event(
             event_type=step.event_type,
@@ -108,13 +105,12 @@ def voice(community_id: str, steps: Iterable[Step], at: datetime) -> list[Event]
 
 
 def seat(guild: discord.Guild, state: discord.VoiceState | None, user: discord.abc.User | None) -> Seat | None:
-    """Return where somebody sits according to the library's cache; None for nowhere and for the AFK channel.
+    """Return the voice channel of a member according to the library's cache. None for no channel and the AFK channel.
 
-    After an outage of the guild the cache still holds who left meanwhile: the new voice states are written over the old
-    ones, and none is taken out. But the guild's channels are made anew then, so that an old state points to a channel
-    object that is no longer the guild's. This needs nothing of the library's private parts and changes nothing in the
-    bot's cache. `VoiceState.afk` holds something else (the library reads `suppress` into it).
-    user: whose state it is; without it, nobody can say whether it is a bot, and that must not be guessed.
+    After an outage of the guild the cache still holds members who left meanwhile: new voice states overwrite old ones,
+    and none is removed. But the library then makes new channel objects, so an outdated state points to a channel object
+    that the guild no longer has. `VoiceState.afk` is not used: the library reads `suppress` into it.
+    user: whose state it is. Without it nobody can tell whether it is a bot, so the state is ignored.
     """
     channel = state.channel if state else None
     if channel is None or user is None or guild.get_channel(channel.id) is not channel:
@@ -124,7 +120,7 @@ def seat(guild: discord.Guild, state: discord.VoiceState | None, user: discord.a
 
 
 def seats(guild: discord.Guild) -> dict[int, Seat]:
-    """Return who sits where in a guild, by the account's id. Members that the cache does not know are left out."""
+    """Return the voice channels of all members of a guild, by the account's id, without members the cache lacks."""
     found = {}
     for channel in [*guild.voice_channels, *guild.stage_channels]:
         for user_id, state in channel.voice_states.items():
@@ -141,20 +137,13 @@ def guild_id(subject: Any) -> int | None:
 
 
 def kind(user: discord.abc.User | None) -> ActorKind:
-    """Return what an account is; one that is not known is taken for a person, as most are."""
-    return ActorKind.BOT if user is not None and user.bot else ActorKind.USER
+    """Return what an account is. An unknown account counts as a person's, because most are."""
+    return platform.account_kind(is_bot=user is not None and user.bot)
 
 
 def emoji(given: discord.PartialEmoji) -> str:
-    """Return a Unicode emoji as it is, and a custom one as its id: its name can change."""
-    return given.name if given.id is None else str(given.id)
-
-
-def _author_kind(sent: discord.Message) -> ActorKind:
-    # What an application says in answer to a command carries its own id as the webhook's.
-    if sent.webhook_id is not None and sent.webhook_id != sent.application_id:
-        return ActorKind.WEBHOOK
-    return kind(sent.author)
+    """Return a Unicode emoji as it is, and a custom one as its id."""
+    return platform.emoji(given.id, given.name)
 
 
 def _parent(channel: Any) -> dict[str, str]:

@@ -11,8 +11,8 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from participation.bots.discord.mapping import PLATFORM
-from participation.bots.members import COMMANDS, Members
+from participation.bots.member_answers import COMMANDS, MemberAnswers
+from participation.platforms.discord import PLATFORM
 
 QUESTION_SECONDS: Final = 120.0
 """How long somebody may think about whether to erase everything."""
@@ -22,13 +22,13 @@ Act = Callable[[str], Awaitable[str]]
 
 
 class MemberCommands(commands.Cog, name="Participation for members"):
-    """The commands of `participation.bots.members`: `await bot.add_cog(MemberCommands())`, then sync the tree.
+    """The commands of `participation.bots.member_answers`: `await bot.add_cog(MemberCommands())`, then sync the tree.
 
     They need DATABASE_URL. The database is asked in a thread, after Discord was told that an answer is on its way.
     """
 
     def __init__(self) -> None:
-        self._members = Members(PLATFORM)
+        self._members = MemberAnswers(PLATFORM)
 
     async def cog_unload(self) -> None:
         await self._members.close()

@@ -15,7 +15,7 @@ import discord
 from discord.ext import commands
 
 from participation import settings
-from participation.bots.discord import check
+from participation.bots.discord import self_check
 from participation.bots.discord.adapter import ParticipationCog
 from participation.bots.discord.member_commands import MemberCommands
 from participation.errors import ConfigError, Unavailable
@@ -54,13 +54,15 @@ def run(say: Say, *, only_check: bool, member_commands: bool) -> int:
             "https://discord.com/developers/applications, and copy the new one whole"
         ) from error
     except discord.PrivilegedIntentsRequired as error:
-        raise ConfigError(f"Discord refuses the intent members: {check.PORTAL}, and start the bot again") from error
+        raise ConfigError(
+            f"Discord refuses the intent members: {self_check.PORTAL}, and start the bot again"
+        ) from error
     except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
         raise Unavailable(f"Discord does not answer ({error}); try again, or see https://discordstatus.com") from error
 
 
 async def _run(token: str, say: Say, *, only_check: bool, member_commands: bool) -> int:
-    found = [*check.portal(await _flags(token))]
+    found = [*self_check.portal(await _flags(token))]
     async with _Bot(has_members_intent=not found, has_commands=member_commands and not only_check) as bot:
         if not only_check:
             await bot.add_cog(ParticipationCog(bot))
@@ -68,7 +70,7 @@ async def _run(token: str, say: Say, *, only_check: bool, member_commands: bool)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, work.cancel)
         if is_ready := await _is_ready(bot, work):
-            found += check.guilds(bot)
+            found += self_check.guilds(bot)
             _tell(bot, found, say)
             if only_check:
                 work.cancel()
@@ -101,7 +103,7 @@ def _tell(bot: discord.Client, found: list[str], say: Say) -> None:
     say(f"discord: {bot.user}, application {bot.application_id}")
     for text in found:
         say(f"missing: {text}")
-    for text in check.hidden(bot):
+    for text in self_check.hidden(bot):
         say(f"hidden: {text}")
     if not found:
         say(f"nothing is missing in {len(bot.guilds)} guild(s)")
@@ -109,7 +111,7 @@ def _tell(bot: discord.Client, found: list[str], say: Say) -> None:
 
 class _Bot(commands.Bot):
     def __init__(self, *, has_members_intent: bool, has_commands: bool) -> None:
-        wanted = {name: True for name in check.INTENTS if name != "members" or has_members_intent}
+        wanted = {name: True for name in self_check.INTENTS if name != "members" or has_members_intent}
         super().__init__(commands.when_mentioned, intents=discord.Intents(**wanted), help_command=None)
         self._has_commands = has_commands
 

@@ -1,14 +1,14 @@
-"""python-telegram-bot: every update that an `Application` processes goes past us first.
+"""python-telegram-bot: the adapter sees every update of an `Application` before the bot does.
 
-In: updates, as `telegram.Update`. Out: events, through the recorder. The application goes on as if we were not there.
+In: updates, as `telegram.Update`. Out: events, through the recorder. The application handles every update as before.
 """
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from participation.bots.telegram.commands import Commands
-from participation.bots.telegram.listener import Listener
-from participation.errors import ConfigError
+from participation import extras
+from participation.bots.bot_api.listener import Listener
+from participation.bots.bot_api.member_commands import MemberCommands
 from participation.publish import Publisher
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     AnyApplication = Application[Any, Any, Any, Any, Any, Any]
 
 GROUP: Final = -1_000_000
-"""Handlers run in the order of their groups: none of the bot's own may stop an update before we have seen it."""
+"""Handlers run in the order of their groups. Ours must run first, because a handler of the bot may stop an update."""
 
 
 def add_participation(
@@ -29,22 +29,19 @@ def add_participation(
 ) -> Listener:
     """Record what happens in the bot's groups from now on.
 
-    app: made by its builder; give `allowed_updates=ALLOWED_UPDATES`, and what the bot itself needs besides, to its
-    `run_polling` or `run_webhook`. communities: from chat ids to the community_id of those that do not take the
-    default, `telegram:<chat id>`. publisher: one that is used elsewhere, too. member_commands: whether to answer
-    members who ask for what is kept about them; that needs `DATABASE_URL`.
-    Returns what must be closed, by `await ….close()`, when the application is not ended by `run_polling` or
-    `run_webhook`. Raises `ConfigError` if python-telegram-bot or a setting is missing.
+    app: a built application. Pass `allowed_updates` to its `run_polling` or `run_webhook`: `ALLOWED_UPDATES`, and what
+    the bot itself needs. communities: the community_id of chats, by the chat's id; the default is
+    `telegram:<chat id>`. publisher: one to share with other code. member_commands: whether to answer members who ask
+    what is kept about them; that needs `DATABASE_URL`.
+    Returns the listener. Await its `close()` if neither `run_polling` nor `run_webhook` ends the application. Raises
+    `ConfigError` if python-telegram-bot or a setting is missing.
     """
-    try:
-        from telegram import InputFile
+    extras.require("telegram")
+    from telegram import InputFile
 
-        from participation.bots.telegram.handler import See
-    except ImportError as error:
-        raise ConfigError(
-            "python-telegram-bot is not installed: install participation[telegram], as docs/bots.md says"
-        ) from error
-    listener = Listener(communities, publisher, Commands(InputFile) if member_commands else None)
+    from participation.bots.telegram.handler import See
+
+    listener = Listener(communities, publisher, MemberCommands(InputFile) if member_commands else None)
     app.add_handler(See(listener, app.bot), GROUP)
     for hook in ("post_stop", "post_shutdown"):
         setattr(app, hook, _then_close(getattr(app, hook), listener))
@@ -52,7 +49,7 @@ def add_participation(
 
 
 def _then_close(hook: Any, listener: Listener) -> Any:
-    """Return a hook that does what the bot's own one does, and closes the listener even if that fails."""
+    """Return a hook that runs the bot's own hook, and then closes the listener, also if the hook fails."""
 
     async def run(app: "AnyApplication") -> None:
         try:

@@ -5,14 +5,14 @@ from typing import Any
 from telegram import Update
 from telegram.ext import CallbackContext, TypeHandler
 
-from participation.bots.telegram.listener import Listener
+from participation.bots.bot_api.listener import Listener
 
 
 class See(TypeHandler[Update, CallbackContext[Any, Any, Any, Any], None]):
-    """Looks at an update while the application asks whether it is for this handler, and says no.
+    """Reads an update when the application asks whether this handler wants it, and says no.
 
-    To handle it, in whatever way, would have the application build a context for it and mark the data of its chat and
-    of its user to be saved, for every update of a bot that perhaps handles none of them.
+    If it said yes, the application would build a context and save the data of the chat and of the user, for every
+    update, even for updates that the bot does not handle.
     """
 
     def __init__(self, listener: Listener, bot: Any) -> None:
@@ -27,4 +27,4 @@ class See(TypeHandler[Update, CallbackContext[Any, Any, Any, Any], None]):
 
 
 async def _nothing(_update: Update, _context: CallbackContext[Any, Any, Any, Any]) -> None:
-    """Be what a handler must have; it is never called."""
+    """The callback that a handler must have. It is never called."""

@@ -1,0 +1,1 @@
+"""Telegram's Bot API: what the adapters for aiogram and python-telegram-bot share."""

@@ -1,0 +1,133 @@
+"""What the adapter must remember of chats over a restart: which bot is in which chat, and which chats got a new id.
+
+A group that becomes a supergroup gets another chat id, and the Bot API tells it once. A small JSON file beside the
+publisher's spool keeps this. It is read when a chat is seen for the first time, and written by a thread of its own.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import orjson
+
+from participation import log, private_files
+
+FILE: Final = "telegram-chats.json"
+
+
+class Chats:
+    """The groups that bots of this process are in. Several processes can share the file.
+
+    communities: the chats for which the developer chose a community.
+    """
+
+    def __init__(self, folder: Path, communities: Mapping[int, str]) -> None:
+        self._path = folder / FILE
+        self._communities = communities
+        self._writing = threading.Lock()
+        # Whether a thread is about to write the current state.
+        self._is_due = False
+        # Replaced and never modified, because the writing thread reads them.
+        self._migrated: Mapping[int, int] = {}
+        self._present: Mapping[int, frozenset[int]] = {}
+        self._seen: set[tuple[int, int]] = set()
+        self._bots: set[int] = set()
+        self._read()
+
+    def place(self, chat_id: int) -> int:
+        """Return the id that names the chat's community: its first id, unless one is chosen for the present id."""
+        return chat_id if chat_id in self._communities else self._migrated.get(chat_id, chat_id)
+
+    def of(self, bot_id: int) -> frozenset[int]:
+        """Return the groups in which the bot is, as far as it knows."""
+        return self._present.get(bot_id, frozenset())
+
+    def places(self) -> set[int]:
+        """Return the places in which bots of this process are. The file may name bots that no longer exist."""
+        return {self.place(chat_id) for bot_id in self._bots for chat_id in self.of(bot_id)}
+
+    def has_left(self, chat_id: int) -> bool:
+        """Whether the group has become a supergroup with another id."""
+        return chat_id in self._migrated.values()
+
+    def see(self, chat_id: int, bot_id: int) -> None:
+        """Note that the bot is in this group."""
+        if (chat_id, bot_id) in self._seen:
+            return
+        self._seen.add((chat_id, bot_id))
+        self._bots.add(bot_id)
+        if chat_id not in self.of(bot_id):
+            self._read()  # another process of the same bot may know that it is the new id of an old group
+            if not self.has_left(chat_id):
+                self._set(bot_id, self.of(bot_id) | {chat_id})
+
+    def leave(self, chat_id: int, bot_id: int) -> None:
+        """Note that the bot is no longer in this group."""
+        self._seen.discard((chat_id, bot_id))
+        self._bots.add(bot_id)
+        self._set(bot_id, self.of(bot_id) - {chat_id})
+
+    def migrate(self, old_id: int, new_id: int, bot_id: int) -> None:
+        """Note that a group has got a new id. A repeat changes nothing."""
+        self._bots.add(bot_id)
+        if self._migrated.get(new_id) != old_id:
+            self._migrated = {**self._migrated, new_id: old_id}
+            self._set(bot_id, self.of(bot_id) - {old_id} | {new_id})
+
+    def _set(self, bot_id: int, chats: frozenset[int]) -> None:
+        self._present = {**self._present, bot_id: chats}
+        if self._is_due:
+            return
+        self._is_due = True
+        try:
+            threading.Thread(target=self._write, name="participation-chats").start()
+        except RuntimeError:  # the system has no more threads, or the program is about to end
+            self._write()
+
+    def _read(self) -> None:
+        """Read from the file the ids of chats, and what it has about bots that this process does not know."""
+        try:
+            kept = _parse(self._path.read_bytes())
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+            advice = "starting with an empty one"
+            log.event("chats_unreadable", level=logging.WARNING, advice=advice, path=self._path, error=repr(error))
+            return
+        self._migrated = {**kept["migrated"], **self._migrated}
+        self._present = {**kept["present"], **self._present}
+
+    def _write(self) -> None:
+        """Replace the file whole, so that it is never half written."""
+        with self._writing:
+            self._is_due = False
+            self._read()
+            state = {
+                "migrated": {str(new): old for new, old in self._migrated.items()},
+                "present": {str(bot): sorted(chats) for bot, chats in self._present.items()},
+            }
+            new = self._path.with_name(f"{FILE}.{uuid4().hex}")
+            try:
+                private_files.make_folder(self._path.parent)
+                private_files.write(new, orjson.dumps(state))
+                new.replace(self._path)
+            except OSError as error:
+                advice = (
+                    "when the bot ends, it forgets which groups got a new id; make the folder writable, or name the "
+                    "chats in `communities`"
+                )
+                log.event("chats_unwritable", level=logging.WARNING, advice=advice, path=self._path, error=repr(error))
+                with suppress(OSError):
+                    new.unlink()
+
+
+def _parse(text: bytes) -> dict[str, Any]:
+    state = orjson.loads(text)
+    return {
+        "migrated": {int(new): int(old) for new, old in state["migrated"].items()},
+        "present": {int(bot): frozenset(map(int, chats)) for bot, chats in state["present"].items()},
+    }

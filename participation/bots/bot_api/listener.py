@@ -1,0 +1,134 @@
+"""What both libraries' adapters hand every update to: it records the events, and remembers the chats.
+
+Nothing here waits, and nothing here raises, because the adapters run before the bot's own handlers.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from participation import log, settings
+from participation.bots.bot_api import mapping, self_check
+from participation.bots.bot_api.chats import Chats
+from participation.bots.bot_api.mapping import Albums, BotPresence, Migration
+from participation.bots.bot_api.member_commands import MemberCommands
+from participation.bots.bot_api.types import Bot, Update
+from participation.bots.recorder import Recorder
+from participation.event import Event
+from participation.platforms import telegram
+from participation.publish import Publisher
+
+
+class Listener:
+    """Listens to the updates of the bots of one program.
+
+    communities, publisher: as in `Recorder`. commands: answers members; None if nobody does. Raises `ConfigError` as
+    `Recorder` does, and without `DATABASE_URL` if there are commands.
+    """
+
+    def __init__(
+        self, communities: Mapping[int, str] | None, publisher: Publisher | None, commands: MemberCommands | None
+    ) -> None:
+        configured = settings.load()
+        if commands is not None:
+            configured.database()
+        self._commands = commands
+        self._recorder = Recorder(telegram.PLATFORM, communities, publisher)
+        folder = settings.folder("PARTICIPATION_SPOOL_DIR", configured.spool_dir)
+        self.chats = Chats(folder, communities or {})
+        self._albums = Albums()
+        self._checks: dict[tuple[int, int | None], asyncio.Task[bool]] = {}
+
+    def see(self, update: Update, bot: Bot) -> None:
+        """Record the events of an update. Never raises."""
+        self._recorder.record(self._events, update, bot)
+        self._recorder.record(self._start_tasks, update, bot)
+
+    async def close(self) -> None:
+        """Wait a few seconds until Redis has everything. Never raises. Calling it twice is safe."""
+        while self._checks:
+            self._checks.popitem()[1].cancel()
+        if self._commands is not None:
+            await self._commands.close()
+        await self._recorder.close()
+
+    def community(self, chat_id: int) -> str:
+        """Return the community of a chat. A chat that migrated keeps the community of its first id."""
+        return self._recorder.community(self.chats.place(chat_id))
+
+    def _events(self, update: Update, bot: Bot) -> Iterator[Event]:
+        if migration := mapping.migration(update):
+            self._migrate(migration, bot.id)
+        elif presence := mapping.presence(update):
+            self._note(presence)
+        elif group_id := mapping.group_id(update):
+            self.chats.see(group_id, bot.id)
+        yield from mapping.events(update, self.community, self._albums)
+
+    def _migrate(self, migration: Migration, bot_id: int) -> None:
+        self.chats.migrate(migration.old_id, migration.new_id, bot_id)
+        # Telegram may have told before that the bot is no longer in the old chat.
+        for place in {self.chats.place(chat_id) for chat_id in (migration.old_id, migration.new_id)}:
+            self._recorder.note_presence(place, is_present=True, changed_at=migration.migrated_at)
+
+    def _note(self, presence: BotPresence) -> None:
+        if presence.is_present:
+            self.chats.see(presence.chat_id, presence.bot_id)
+            self._note_presence(presence)
+            if not presence.is_administrator:
+                _warn(
+                    "the bot is not an administrator there, so it does not see reactions, joins and leaves; make it an "
+                    "administrator",
+                    chat=presence.chat_id,
+                )
+            return
+        self.chats.leave(presence.chat_id, presence.bot_id)
+        if not self.chats.has_left(presence.chat_id) and not self._is_elsewhere(presence.chat_id):
+            self._note_presence(presence)
+
+    def _is_elsewhere(self, chat_id: int) -> bool:
+        """Whether a bot is still in this chat, or in another one of the same community."""
+        community = self.community(chat_id)
+        return any(self._recorder.community(place) == community for place in self.chats.places())
+
+    def _note_presence(self, presence: BotPresence) -> None:
+        place = self.chats.place(presence.chat_id)
+        self._recorder.note_presence(place, is_present=presence.is_present, changed_at=presence.changed_at)
+
+    def _start_tasks(self, update: Update, bot: Bot) -> tuple[()]:
+        """Start what takes time: the answer to a member, and the checks, each of them once."""
+        # Not before the first update: by then Telegram knows which updates the bot asks for.
+        self._check_once((bot.id, None), partial(_check, bot))
+        if (group_id := mapping.group_id(update)) is not None:
+            self._check_once((bot.id, group_id), partial(self._check_group, bot, group_id))
+        if self._commands is not None and update.message is not None:
+            self._commands.hear(update.message, bot)
+        return ()
+
+    def _check_once(self, what: tuple[int, int | None], check: Callable[[], Coroutine[Any, Any, bool]]) -> None:
+        if what not in self._checks and len(self._checks) <= self_check.CHATS:
+            self._checks[what] = asyncio.get_running_loop().create_task(check())
+
+    async def _check_group(self, bot: Bot, chat_id: int) -> bool:
+        if await self._checks[bot.id, None]:
+            async for text in self_check.chats(bot, [chat_id]):
+                _warn(text, bot=bot.id)
+        return True
+
+
+async def _check(bot: Bot) -> bool:
+    """Log what the bot does not see anywhere; return whether Telegram answered."""
+    try:
+        webhook, me = await bot.get_webhook_info(), await bot.get_me()
+        for text in [*self_check.updates(webhook), *self_check.settings(me)]:
+            _warn(text, bot=bot.id)
+    except Exception as error:
+        log.event("telegram_not_checked", level=logging.WARNING, bot=bot.id, error=type(error).__name__)
+        return False
+    return True
+
+
+def _warn(text: str, **fields: int) -> None:
+    log.event("telegram_incomplete", level=logging.WARNING, advice=text, **fields)

@@ -1,0 +1,114 @@
+"""The member commands on Telegram: the policy, what is kept, the data itself, erasure, opting out and in.
+
+In: messages, from the listener. Out: answers, through the bot of either library. Personal data goes to private chats
+only; in a group the answer is a link to the private chat. The bot's own handlers get the message as well.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from participation import log
+from participation.bots.bot_api.types import Bot, Message
+from participation.bots.member_answers import COMMANDS, Answer, MemberAnswers
+from participation.platforms import telegram
+
+CONFIRMED: Final = "_yes"
+"""Suffix of a command that erases without asking again. Telegram shows the name of a command as a link."""
+
+ERASING: Final = ("forget_me", "opt_out")
+
+NAMES: Final = {*COMMANDS, *(f"{name}{CONFIRMED}" for name in ERASING)}
+
+DEEP_LINK: Final = "/start privacy"
+"""What a member sends who follows the link to the private chat."""
+
+AGAIN_SECONDS: Final = 60.0
+"""Least time between two answers in one group: Telegram limits how much the bot may write there."""
+
+GROUPS: Final = 4_096
+"""Groups for which the time of the last answer is remembered."""
+
+CLOSE_SECONDS: Final = 5.0
+
+
+class MemberCommands:
+    """Answers the members who write to the bots of one program. Never raises.
+
+    file: makes the library's object for a document from bytes and a file name.
+    """
+
+    def __init__(self, file: Callable[[bytes, str], Any]) -> None:
+        self._file = file
+        self._members = MemberAnswers(telegram.PLATFORM)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._names: dict[int, str] = {}
+        self._answered_at: dict[int, float] = {}
+
+    def hear(self, message: Message, bot: Bot) -> None:
+        """Begin to answer, if the message is one of the commands."""
+        first, _, bot_name = str(message.text or "").partition(" ")[0].partition("@")
+        name = "privacy" if message.text == DEEP_LINK else first.removeprefix("/")
+        if name in NAMES and first.startswith("/") and message.from_user and not message.from_user.is_bot:
+            task = asyncio.get_running_loop().create_task(
+                self._guarded(name, bot_name, message.from_user.id, message, bot)
+            )
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Wait a few seconds for the answers that are being made, and disconnect from the database."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
+        await self._members.close()
+
+    async def _guarded(self, name: str, bot_name: str, user_id: int, message: Message, bot: Bot) -> None:
+        try:
+            await self._answer(name, bot_name, user_id, message, bot)
+        except Exception as error:
+            # Without the error's text: it may hold the account, or the token in a URL.
+            log.event("member_answer_failed", level=logging.WARNING, command=name, error=type(error).__name__)
+
+    async def _answer(self, name: str, bot_name: str, user_id: int, message: Message, bot: Bot) -> None:
+        own_name = await self._name(bot)
+        if bot_name and bot_name.lower() != own_name.lower():
+            return
+        if message.chat.type == "private":
+            answer = await self._private(name, str(user_id))
+        elif self._may_answer_in(message.chat.id):
+            answer = Answer(f"Please ask me privately: https://t.me/{own_name}?start=privacy")
+        else:
+            return
+        topic = {"message_thread_id": message.message_thread_id} if message.is_topic_message else {}
+        if answer.content is None:
+            await bot.send_message(message.chat.id, answer.text, **topic)
+        else:
+            document = self._file(answer.content, answer.file_name or "")
+            await bot.send_document(message.chat.id, document, caption=answer.text, **topic)
+
+    async def _name(self, bot: Bot) -> str:
+        if bot.id not in self._names:
+            self._names[bot.id] = (await bot.get_me()).username or ""
+        return self._names[bot.id]
+
+    def _may_answer_in(self, chat_id: int) -> bool:
+        now = time.monotonic()
+        if now < self._answered_at.get(chat_id, -math.inf) + AGAIN_SECONDS:
+            return False
+        self._answered_at[chat_id] = now
+        if len(self._answered_at) > GROUPS:
+            del self._answered_at[min(self._answered_at, key=self._answered_at.__getitem__)]
+        return True
+
+    async def _private(self, name: str, account_id: str) -> Answer:
+        if name == "privacy":
+            return Answer(await asyncio.to_thread(self._members.privacy))
+        if name == "my_data":
+            return await self._members.my_data(account_id)
+        if name in ERASING:
+            return Answer(f"{COMMANDS[name]}. You cannot undo this. To confirm, send /{name}{CONFIRMED}")
+        do: Callable[[str], Awaitable[str]] = getattr(self._members, name.removesuffix(CONFIRMED))
+        return Answer(await do(account_id))

@@ -1,0 +1,64 @@
+"""The self-check: what a Telegram bot cannot see, in plain words. Works with the bot of either library."""
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Final
+
+from participation.bots.bot_api.mapping import ALLOWED_UPDATES
+from participation.bots.bot_api.types import Bot, BotUser, WebhookInfo
+from participation.platforms import telegram
+
+CHATS: Final = 50
+"""Chats in which the bot's status is looked up: Telegram limits how often a bot may ask."""
+
+UNSEEN: Final = {
+    "message": "messages",
+    "message_reaction": "reactions",
+    "chat_member": "members who join and leave",
+    "my_chat_member": "that the bot is added or removed",
+}
+
+NOT_BY_DEFAULT: Final = ("chat_member", "message_reaction")
+"""What Telegram leaves out unless a bot asks for it by name."""
+
+
+def updates(webhook: WebhookInfo) -> list[str]:
+    """Return which updates the bot does not ask for, by polling or by a webhook."""
+    # Telegram names no types at all if they are the default ones.
+    asked = list(webhook.allowed_updates or [kind for kind in ALLOWED_UPDATES if kind not in NOT_BY_DEFAULT])
+    missing = [kind for kind in ALLOWED_UPDATES if kind not in asked]
+    if not missing:
+        return []
+    unseen = ", ".join(UNSEEN[kind] for kind in missing)
+    return [
+        f"the bot does not ask for updates of the type {', '.join(missing)}, so it does not see {unseen}; "
+        "pass allowed_updates where the polling is started or the webhook is set"
+    ]
+
+
+def settings(me: BotUser) -> list[str]:
+    """Return which settings of BotFather keep the bot from seeing something."""
+    found = []
+    if not me.can_join_groups:
+        found.append("the bot cannot be added to groups, so it sees nothing in new ones; BotFather: /setjoingroups")
+    if not me.can_read_all_group_messages:
+        found.append(
+            "privacy mode is on, so in groups where the bot is not an administrator it sees only commands and replies "
+            "to it; make it an administrator, or turn the mode off (BotFather: /setprivacy), remove the bot from its "
+            "groups and add it again"
+        )
+    return found
+
+
+async def chats(bot: Bot, chat_ids: Iterable[int]) -> AsyncIterator[str]:
+    """Yield in which of these groups the bot is not an administrator, or not a member."""
+    for chat_id in sorted(chat_ids)[:CHATS]:
+        try:
+            member = await bot.get_chat_member(chat_id, bot.id)
+        except Exception as error:
+            yield f"chat {chat_id}: the bot probably sees nothing there: Telegram answers {type(error).__name__}"
+            continue
+        if member.status not in telegram.ADMINISTRATORS:
+            yield (
+                f"chat {chat_id}: the bot is not an administrator there, so it does not see reactions, joins and "
+                "leaves; make it an administrator"
+            )

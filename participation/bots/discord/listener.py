@@ -1,0 +1,221 @@
+"""Listening to a client of discord.py: updates come in, in the gateway's order, events go to the recorder.
+
+One wiring for every kind of client. The check that `wait_for` takes runs inside the library's dispatch, before the
+bot's own handlers are even scheduled: it sees each update as it is at that moment (the objects change later), keeps the
+order, replaces nothing of the bot's, and is never satisfied.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+from weakref import WeakSet
+
+import discord
+
+from participation import log
+from participation.bots.discord import mapping, self_check
+from participation.bots.discord.deduplication import GatewaySequence, LatestReactions
+from participation.bots.discord.voice import Voice
+from participation.bots.recorder import Recorder
+from participation.errors import ConfigError
+from participation.event import Event
+
+ROUND_SECONDS: Final = 300.0
+"""How often everybody who is in voice is recorded as present. A stay that nothing ends counts up to the last time."""
+
+_listened: WeakSet[discord.Client] = WeakSet()
+
+
+class Listener:
+    """Records what one client hears, between `start` and `stop`."""
+
+    def __init__(self, client: discord.Client, recorder: Recorder, *, record_authors: bool) -> None:
+        self._client = client
+        self._recorder = recorder
+        self._record_authors = record_authors
+        self._run = 0
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    def start(self) -> None:
+        """Begin to listen; the client's event loop must run. Raises `ConfigError` if somebody listens already."""
+        if self._client in _listened:
+            raise ConfigError(
+                "participation is in this bot twice, and reactions and voice would count twice: "
+                "use either ParticipationCog or attach, once"
+            )
+        _listened.add(self._client)
+        self._voice = Voice()
+        self._reactions = LatestReactions()
+        self._sequence = GatewaySequence(self._client)
+        self._offline: set[int] = set()
+        for missing in self_check.intents(self._client.intents):
+            log.event("not_seen", level=logging.WARNING, advice=missing)
+        self._tasks = [self._listen(event, handler) for event, handler in self._handlers().items()]
+        self._tasks.append(asyncio.create_task(self._keep_rounds()))
+        # A bot that runs already will not hear of its guilds again.
+        for guild in self._client.guilds:
+            self._recorder.record(self._available, guild)
+
+    async def stop(self) -> None:
+        """Record who is in voice, stop listening, and wait a few seconds for Redis. A repeat is safe; never raises."""
+        if not self._tasks:
+            return
+        for guild in self._client.guilds:
+            self._recorder.record(self._round, guild)
+        self._run += 1
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        _listened.discard(self._client)
+        await self._recorder.close()
+
+    def _handlers(self) -> dict[str, Callable[..., Iterable[Event]]]:
+        """Return what is done at each of discord.py's events."""
+        return {
+            "message": partial(mapping.message, self._recorder.community),
+            "member_join": self._member_joined,
+            **{event: partial(self._once, event, handler) for event, handler in self._guild_handlers().items()},
+            **self._connection_handlers(),
+        }
+
+    def _guild_handlers(self) -> dict[str, Callable[..., Iterable[Event]]]:
+        """Return what is done at events that would count again if they were told again."""
+        return {
+            "raw_reaction_add": self._reaction,
+            "raw_reaction_remove": self._reaction,
+            "raw_reaction_clear": self._reactions_cleared,
+            "raw_reaction_clear_emoji": self._reactions_cleared,
+            "voice_state_update": self._voice_state,
+            "guild_channel_delete": self._channel_deleted,
+            "raw_member_remove": self._member_left,
+            # Told of every guild before `ready` is, so that needs no round of its own.
+            "guild_available": self._available,
+            "guild_join": self._available,
+            "guild_unavailable": self._unavailable,
+            "guild_remove": self._removed,
+        }
+
+    def _connection_handlers(self) -> dict[str, Callable[..., Iterable[Event]]]:
+        has_shards = isinstance(self._client, discord.AutoShardedClient)
+        prefix, shard = ("shard_", ()) if has_shards else ("", (self._client.shard_id or 0,))
+        return {
+            f"{prefix}connect": partial(self._session_began, *shard),
+            f"{prefix}resumed": partial(self._online, *shard),
+            f"{prefix}disconnect": partial(self._disconnected, *shard),
+        }
+
+    def _once(self, event: str, handler: Callable[..., Iterable[Event]], first: Any, *rest: Any) -> Iterable[Event]:
+        is_duplicate = self._sequence.is_duplicate(event, mapping.guild_id(first))
+        return [] if is_duplicate else handler(first, *rest)
+
+    def _listen(self, event: str, handler: Callable[..., Iterable[Event]]) -> asyncio.Task[Any]:
+        run = self._run
+
+        def hear(*arguments: Any) -> bool:
+            # A task that is cancelled before its first step leaves the check with the library: it must end by itself.
+            is_over = run != self._run
+            if not is_over:
+                self._recorder.record(handler, *arguments)
+            return is_over
+
+        return asyncio.create_task(self._client.wait_for(event, check=hear))
+
+    async def _keep_rounds(self) -> None:
+        while True:
+            await asyncio.sleep(ROUND_SECONDS)
+            for guild in list(self._client.guilds):
+                self._recorder.record(self._round, guild)
+                await asyncio.sleep(0)  # the bot's turn: a large guild takes a few milliseconds
+
+    # ---- messages, reactions, members ----
+
+    def _reaction(self, payload: discord.RawReactionActionEvent) -> list[Event]:
+        is_added = payload.event_type == "REACTION_ADD"
+        emoji = mapping.emoji(payload.emoji)
+        if self._reactions.is_duplicate(payload.message_id, payload.user_id, emoji, is_added=is_added):
+            return []
+        guild = None if payload.guild_id is None else self._client.get_guild(payload.guild_id)
+        return mapping.reaction(
+            self._recorder.community, payload, guild, _now(), is_author_recorded=self._record_authors
+        )
+
+    def _reactions_cleared(
+        self, payload: discord.RawReactionClearEvent | discord.RawReactionClearEmojiEvent
+    ) -> list[Event]:
+        cleared = mapping.emoji(payload.emoji) if isinstance(payload, discord.RawReactionClearEmojiEvent) else None
+        self._reactions.forget(payload.message_id, cleared)
+        return []
+
+    def _member_joined(self, member: discord.Member) -> list[Event]:
+        return mapping.joined(self._recorder.community, member, _now())
+
+    def _member_left(self, payload: discord.RawMemberRemoveEvent) -> list[Event]:
+        now, guild, user = _now(), self._client.get_guild(payload.guild_id), payload.user
+        before = None
+        if guild is not None and isinstance(user, discord.Member):
+            before = mapping.seat(guild, user.voice, user)
+        # Who leaves the guild leaves voice; the voice state that tells so, too, comes just before or just after.
+        steps = self._voice.move(payload.guild_id, user.id, before, None)
+        community = self._recorder.community
+        return [*mapping.voice(community(payload.guild_id), steps, now), *mapping.left(community, payload, now)]
+
+    # ---- voice ----
+
+    def _voice_state(
+        self, member: discord.Member, before: discord.VoiceState, after: discord.VoiceState
+    ) -> list[Event]:
+        guild = member.guild
+        seats = mapping.seat(guild, before, member), mapping.seat(guild, after, member)
+        return mapping.voice(self._recorder.community(guild.id), self._voice.move(guild.id, member.id, *seats), _now())
+
+    def _channel_deleted(self, channel: discord.abc.GuildChannel) -> list[Event]:
+        steps = self._voice.close(channel.guild.id, channel.id)
+        return mapping.voice(self._recorder.community(channel.guild.id), steps, _now())
+
+    def _round(self, guild: discord.Guild) -> list[Event]:
+        # What the cache holds of a guild that is away, or while the connection is, may have changed meanwhile.
+        if guild.unavailable or guild.shard_id in self._offline:
+            return []
+        steps = self._voice.be_present(guild.id, mapping.seats(guild))
+        return mapping.voice(self._recorder.community(guild.id), steps, _now())
+
+    # ---- guilds and the connection ----
+
+    def _available(self, guild: discord.Guild) -> list[Event]:
+        if not guild.unavailable:
+            self._recorder.note_presence(guild.id, is_present=True, changed_at=_now())
+        return self._round(guild)
+
+    def _unavailable(self, guild: discord.Guild) -> list[Event]:
+        """Forget what is known of a guild in an outage. The bot is still a member of it."""
+        self._voice.forget(guild.id)
+        self._reactions.forget()
+        return []
+
+    def _removed(self, guild: discord.Guild) -> list[Event]:
+        self._voice.forget(guild.id)
+        community = self._recorder.community
+        if community(guild.id) not in {community(other.id) for other in self._client.guilds}:
+            self._recorder.note_presence(guild.id, is_present=False, changed_at=_now())
+        return []
+
+    def _session_began(self, shard_id: int) -> list[Event]:
+        """A new session tells nothing of what was missed: only the guilds' voice states, as they become available."""
+        self._voice.forget()
+        self._reactions.forget()
+        return self._online(shard_id)
+
+    def _online(self, shard_id: int) -> list[Event]:
+        self._offline.discard(shard_id)
+        return []
+
+    def _disconnected(self, shard_id: int) -> list[Event]:
+        self._offline.add(shard_id)
+        return []
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

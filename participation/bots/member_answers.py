@@ -1,0 +1,242 @@
+"""What a bot answers to a member who asks about their data, the same for every library and platform.
+
+In: the account of the member. Out: a text, and for `my_data` a file. The answers come from the database at
+`DATABASE_URL`, which is read in a thread, so that the bot's event loop does not block.
+"""
+
+import asyncio
+import gzip
+import io
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from participation import extras, log, settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from participation.accounts import Account
+    from participation.store.members.requests import Erased, Kept
+
+COMMANDS: Final = {
+    "privacy": "What is kept here about members, and why",
+    "what_is_kept": "What is kept about you, in numbers",
+    "my_data": "Everything that is kept about you, as a file",
+    "forget_me": "Erase everything that is kept about you",
+    "opt_out": "Erase everything, and keep nothing about you in future",
+    "opt_in": "Be counted again from now on",
+}
+"""The commands and what they do: names and texts that Discord and Telegram take."""
+
+PLAIN_BYTES: Final = 1_000_000
+"""Size from which on a file is compressed."""
+
+FILE_BYTES: Final = 8_000_000
+"""Size of a file that every platform lets a bot send."""
+
+FAILED: Final = (
+    "Sorry, I cannot reach the place where this is kept right now. Please try again in a few minutes; "
+    "the people who run this bot can see that it failed."
+)
+
+NOTHING: Final = "Nothing is kept about you."
+
+_EVENTS: Final = {
+    "MESSAGE_SENT": "messages sent",
+    "REACTION_ADDED": "reactions added",
+    "REACTION_REMOVED": "reactions removed",
+    "VOICE_JOINED": "voice joined",
+    "VOICE_PRESENT": "seen in voice",
+    "VOICE_LEFT": "voice left",
+    "MEMBER_JOINED": "community joined",
+    "MEMBER_LEFT": "community left",
+}
+
+_POLICY: Final = """\
+This bot counts how people take part in the community: how much is written, when, and by how many.
+
+Kept of what you do: that you sent a message, added or removed a reaction, joined or left voice or the community; \
+when and in which channel; the ids of your account and of the message; the emoji of a reaction, and whose message it \
+was for if the community wants that; the length of a voice or video note. From this, sums for each day are made: \
+messages, reactions, minutes in voice.
+Never kept: what you write or say, pictures and files, your name, your profile.
+
+Why: so that the community sees how it is doing, day by day, and who takes part.
+How long: until you have it erased. {away}
+
+You decide:
+{commands}
+"""
+
+Answered = TypeVar("Answered")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A text for the member, and a file to go with it; without `content` there is only the text."""
+
+    text: str
+    file_name: str | None = None
+    content: bytes | None = None
+
+
+class MemberAnswers:
+    """Answers the members of one platform.
+
+    engine: a database that others use too; by default its own, connected on first use. Answers never raise: what fails
+    is logged, without the account, and the member is told to try again.
+    """
+
+    def __init__(self, platform: str, engine: "Engine | None" = None) -> None:
+        extras.require("server")
+        self._platform = platform
+        self._engine = engine
+        self._own: Engine | None = None
+        # Each question may read the whole table: members wait for each other, not the database for all of them.
+        self._turn = asyncio.Lock()
+
+    def privacy(self) -> str:
+        """Return the policy. Raises `ConfigError` if a setting is wrong."""
+        configured = settings.load()
+        days = configured.deletion_grace_days
+        after = f"{days} days after that" if days else "after that"
+        commands = "\n".join(f"/{name}: {text}" for name, text in COMMANDS.items() if name != "privacy")
+        away = f"If the bot is removed from the community, its data is deleted {after}."
+        contact = f"\nQuestions: {configured.privacy_contact}\n" if configured.privacy_contact else ""
+        return (_POLICY.format(away=away, commands=commands) + contact).strip()
+
+    async def what_is_kept(self, account_id: str) -> str:
+        """Say in numbers what is kept about the member."""
+
+        def ask(engine: "Engine", account: "Account") -> str:
+            from participation.store.members import requests
+
+            return _kept_text(requests.kept(engine, account))
+
+        return await self._answer("what_is_kept", account_id, ask, FAILED)
+
+    async def my_data(self, account_id: str) -> Answer:
+        """Return everything that is kept about the member as a file, NDJSON or that compressed."""
+
+        def ask(engine: "Engine", account: "Account") -> Answer:
+            from participation.store.members import requests
+
+            return _file(requests.export(engine, account))
+
+        return await self._answer("my_data", account_id, ask, Answer(FAILED))
+
+    async def forget_me(self, account_id: str) -> str:
+        """Erase everything that is kept about the member."""
+
+        def ask(engine: "Engine", account: "Account") -> str:
+            from participation.store.members import requests
+
+            return f"{_erased_text(requests.forget(engine, account))} What you do later than five minutes from now \
+counts again; /opt_out ends that, too."
+
+        return await self._answer("forget_me", account_id, ask, FAILED)
+
+    async def opt_out(self, account_id: str) -> str:
+        """Erase everything that is kept about the member, and keep nothing in future."""
+
+        def ask(engine: "Engine", account: "Account") -> str:
+            from participation.store.members import requests
+
+            return f"{_erased_text(requests.opt_out(engine, account))} From now on nothing you do is kept. \
+/opt_in if you change your mind."
+
+        return await self._answer("opt_out", account_id, ask, FAILED)
+
+    async def opt_in(self, account_id: str) -> str:
+        """Count the member again from now on."""
+
+        def ask(engine: "Engine", account: "Account") -> str:
+            from participation.store.members import requests
+
+            _, changed = requests.opt_in(engine, account)
+            if not changed:
+                return "You had not opted out: what you do is counted."
+            return "Welcome back: what you do from now on is counted. What was before stays erased."
+
+        return await self._answer("opt_in", account_id, ask, FAILED)
+
+    async def close(self) -> None:
+        """Let go of the database, if it is this object's own."""
+        if self._own is not None:
+            await asyncio.to_thread(self._own.dispose)
+
+    async def _answer(
+        self,
+        command: str,
+        account_id: str,
+        ask: "Callable[[Engine, Account], Answered]",
+        failed: Answered,
+    ) -> Answered:
+        async with self._turn:
+            return await asyncio.to_thread(self._ask, command, account_id, ask, failed)
+
+    def _ask(
+        self, command: str, account_id: str, ask: "Callable[[Engine, Account], Answered]", failed: Answered
+    ) -> Answered:
+        from participation.accounts import Account
+
+        try:
+            return ask(self._connected(), Account(self._platform, account_id))
+        except Exception as error:
+            log.event("member_command_failed", level=logging.ERROR, command=command, error=error)
+            return failed
+
+    def _connected(self) -> "Engine":
+        from participation.store.database import command_engine
+
+        if self._engine is not None:
+            return self._engine
+        if self._own is None:
+            self._own = command_engine(settings.load())
+        return self._own
+
+
+def _kept_text(kept: "Kept") -> str:
+    standing = "\nYou have opted out: nothing new is kept." if kept.opted_out else ""
+    if kept.is_nothing:
+        return NOTHING + standing
+    counts = {
+        "communities": len(kept.communities),
+        **{_EVENTS.get(name, name): count for name, count in kept.events.items()},
+        "reactions to what you wrote": kept.received,
+        "days with sums": kept.highlight_days,
+        "messages of the bot that were not right": kept.dead_letters,
+    }
+    span = f", from {_day(kept.first_at)} to {_day(kept.last_at)}" if kept.events else ""
+    lines = [f"Kept about you{span}:", *(f"- {name}: {count:,}" for name, count in counts.items() if count)]
+    if len(kept.accounts) > 1:
+        lines.append(f"This is of all your {len(kept.accounts)} linked accounts.")
+    return "\n".join(lines) + "\nNot one word of what you wrote is among it. /my_data gives you all of it." + standing
+
+
+def _day(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d}"
+
+
+def _erased_text(erased: "Erased") -> str:
+    if not (erased.events or erased.received or erased.highlights or erased.dead_letters):
+        return "Done: there was nothing about you to erase."
+    of = f" of your {len(erased.accounts)} linked accounts" if len(erased.accounts) > 1 else ""
+    return f"Done: everything about you{of} is erased. Events among it: {erased.events:,}."
+
+
+def _file(lines: Iterable[bytes]) -> Answer:
+    plain, packed = bytearray(), io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb") as file:
+        for line in lines:
+            file.write(line)
+            plain += line if len(plain) < PLAIN_BYTES else b""
+            if packed.tell() > FILE_BYTES:
+                return Answer("This is more than I may send here. Please ask the people who run this bot for it.")
+    text = "Here is everything that is kept about you, one JSON object a line."
+    if len(plain) < PLAIN_BYTES:
+        return Answer(text, "my-data.ndjson", bytes(plain))
+    return Answer(f"{text} It is compressed with gzip.", "my-data.ndjson.gz", packed.getvalue())

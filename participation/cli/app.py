@@ -1,0 +1,101 @@
+"""All commands. Each is imported when it is called or asked for its help, because some load large libraries."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module, metadata
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from participation.errors import ConfigError
+from participation.extras import DISTRIBUTION
+
+COMMANDS: Final = {
+    "up": "Run everything on this machine until Ctrl-C.",
+    "demo": "Run the whole route on a simulated community, and print its best day.",
+    "migrate": "Bring the database to the current schema.",
+    "status": "Show where events are and what waits.",
+    "doctor": "Check whether the servers' settings keep the promise.",
+    "bot": "Run the bundled bots, and check what they can see.",
+    "import": "Import history from files.",
+    "highlights": "Compute and show local days.",
+    "dead-letters": "List, replay and delete messages that could not be stored.",
+    "communities": "Names and time zones of communities.",
+    "members": "Linked accounts, and requests of members about their data.",
+}
+"""The commands and groups, in the order of the help, with one line each. Each is the `app` of a module here."""
+
+_MODULES: Final = {"dead-letters": "dead_letters", "import": "imports"}
+"""The modules whose names are not those of their commands."""
+
+
+class _Commands(dict[str, Any]):
+    """The commands by their names; one is imported when it is looked up."""
+
+    def __missing__(self, name: str) -> Any:
+        module = import_module(f"participation.cli.{_MODULES.get(name, name)}")
+        command = get_command(module.app)
+        command.name = name
+        self[name] = command
+        return command
+
+
+class _LazyGroup(TyperGroup):
+    """A group whose help and look-up do not import the commands."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = _Commands()
+        self.suggest_commands = False  # by itself it would suggest only what is imported
+
+    def list_commands(self, _ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: Any, cmd_name: str) -> Any:
+        return self.commands[cmd_name] if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except typer.TyperException as error:
+            near = get_close_matches(args[0], COMMANDS)
+            if near and hasattr(error, "message"):
+                error.message = f"{error.message.removesuffix('.')}. Did you mean {', '.join(map(repr, near))}?"
+            raise
+
+    def format_commands(self, _ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+app = typer.Typer(
+    name="participation",
+    cls=_LazyGroup,
+    add_completion=False,
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback(context_settings={"help_option_names": ["-h", "--help"]})
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Keep every participation event of a community exactly once, and turn every local day into highlights."""
+    if version:
+        typer.echo(metadata.version(DISTRIBUTION))
+        raise typer.Exit
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; return its exit code. Raises `ConfigError` for wrong arguments."""
+    try:
+        code = app(list(arguments), standalone_mode=False)
+    except typer.TyperException as error:
+        raise ConfigError(error.format_message()) from error
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    return code if isinstance(code, int) else 0

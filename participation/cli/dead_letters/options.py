@@ -1,0 +1,17 @@
+"""Options that several commands for dead letters share, and how they write times."""
+
+from datetime import datetime
+from typing import Annotated, Final
+
+import typer
+
+MOMENT: Final = "a duration before now (24h, 7d, 4w), a date (in UTC) or an RFC 3339 time"
+
+Reason = Annotated[
+    str | None, typer.Option(metavar="CODE", help="Only letters with this reason, such as invalid_event or rejected.")
+]
+
+
+def format_moment(moment: datetime | None) -> str:
+    """Write a time in UTC, or nothing."""
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"

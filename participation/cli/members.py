@@ -1,0 +1,156 @@
+"""`participation members …`."""
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from sqlalchemy import Engine
+
+from participation import accounts, private_files
+from participation.accounts import Account
+from participation.cli import connections, output
+from participation.errors import ConfigError, ParticipationError
+from participation.store.database import transaction
+from participation.store.members import links, opt_outs, requests
+from participation.store.members.requests import Erased
+
+app = typer.Typer()
+
+Accounts = Annotated[list[str], typer.Argument(metavar="PLATFORM:ACCOUNT…", help="Accounts, as discord:123456789.")]
+Member = Annotated[
+    str, typer.Argument(metavar="WHO", help="An account, as discord:123456789, or the name of a person.")
+]
+Erase = Callable[..., Erased]
+
+
+@app.command("link", epilog="Example: participation members link ada discord:80351110224678912 irc:ada")
+def link(
+    person: Annotated[str, typer.Argument(metavar="PERSON", help="The name under which the accounts count as one.")],
+    texts: Accounts,
+) -> None:
+    """Count several accounts as one person. The days on which they were seen become due."""
+    if not person.isprintable() or not person.strip():
+        raise ConfigError(f"{person!r} is not a name of a person: write at least one letter or digit")
+    chosen = [accounts.parse(text) for text in texts]
+    with connections.database() as engine, transaction(engine) as connection:
+        if opt_outs.is_any_opted_out(connection, chosen):
+            raise ConfigError("an account has opted out, so nothing may be kept about it: leave it out, or see opt-in")
+        changed = links.link(connection, person, chosen)
+    typer.echo(f"{person}: {changed} account(s) linked, {len(chosen) - changed} were already")
+
+
+@app.command("unlink", epilog="Example: participation members unlink irc:ada")
+def unlink(texts: Accounts) -> None:
+    """Count accounts as persons of their own again. The days on which they were seen become due."""
+    chosen = [accounts.parse(text) for text in texts]
+    with connections.database() as engine, transaction(engine) as connection:
+        changed = links.unlink(connection, chosen)
+    typer.echo(f"{changed} account(s) unlinked, {len(chosen) - changed} were not linked")
+
+
+@app.command("forget", epilog="Example: participation members forget discord:80351110224678912")
+def forget(
+    who: Annotated[list[str], typer.Argument(metavar="WHO…", help="Accounts, as discord:123456789, or persons.")],
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask for confirmation. Without a terminal there is no question.")
+    ] = False,
+) -> None:
+    """Erase everything about members: events, highlights, links, dead letters. This cannot be undone.
+
+    It always covers the whole person with all linked accounts. Events up to now that are still in queues are discarded
+    when they arrive. Events later than in five minutes count again. Repeating it is safe.
+    """
+    with connections.database() as engine:
+        persons = [requests.accounts(engine, each) for each in who]
+        if not yes and sys.stdin.isatty():
+            _confirm([account for person in persons for account in person])
+        for person in persons:
+            _erase(engine, requests.forget, person[0], "erased")
+
+
+@app.command("export", epilog="Example: participation members export irc:ada --output ada.ndjson")
+def export(
+    who: Member,
+    file: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Write to this new file, which only you can read."),
+    ] = None,
+) -> None:
+    """Write everything that is kept about a member as NDJSON: one JSON object in each line, with its `kind`.
+
+    It always covers the whole person with all linked accounts. Ids of other members are left out.
+    """
+    with connections.database() as engine:
+        lines = requests.export(engine, who)
+        if file is None:
+            for line in lines:
+                typer.echo(output.as_json(orjson.loads(line)))
+        else:
+            typer.echo(f"{_save(lines, file):,} line(s) written to {file}")
+
+
+@app.command("opt-out", epilog="Example: participation members opt-out irc:ada")
+def opt_out(who: Member) -> None:
+    """Erase everything about a member as `forget` does, and discard all later events of the accounts.
+
+    Only a keyed hash of each account is kept. `members opt-in` ends the opt-out.
+    """
+    with connections.database() as engine:
+        _erase(engine, requests.opt_out, who, "erased, and nothing more is kept")
+
+
+@app.command("opt-in", epilog="Example: participation members opt-in irc:ada")
+def opt_in(who: Member) -> None:
+    """Keep a member's events again, from now on. What was erased stays erased.
+
+    An opt-out removes the links between accounts: name each account.
+    """
+    with connections.database() as engine:
+        found, changed = requests.opt_in(engine, who)
+    had = f"{changed:,} account(s) had opted out" if changed else "had not opted out"
+    typer.echo(f"{_names(found)}: {had}; what happens from now on is kept")
+
+
+def _confirm(given: Iterable[Account]) -> None:
+    typer.confirm(f"Erase everything about {_names(given)} for ever?", abort=True, err=True)
+
+
+def _erase(engine: Engine, erase: Erase, who: Account | str, done: str) -> None:
+    with Console(stderr=True).status("reading the events") as status:
+        found = erase(engine, who, lambda step, steps: status.update(f"partition {step:,} of {steps:,}"))
+    counts = {
+        "event(s)": found.events,
+        "mention(s) in events of others": found.received,
+        "row(s) of highlights": found.highlights,
+        "dead letter(s)": found.dead_letters,
+        "link(s)": found.links,
+    }
+    said = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing was there"
+    due = f"; {len(found.days):,} day(s) are marked to be computed again" if found.days else ""
+    typer.echo(f"{_names(found.accounts)}: {done}: {said}{due}")
+
+
+def _names(given: Iterable[Account]) -> str:
+    return ", ".join(output.escape(accounts.person_id(account)) for account in given)
+
+
+def _save(lines: Iterable[bytes], file: Path) -> int:
+    written = 0
+    try:
+        target = open(file, "xb", opener=private_files.opener)  # noqa: SIM115 - on an error, an existing file must stay
+        with target:
+            for line in lines:
+                target.write(line)
+                written += 1
+    except FileExistsError as error:
+        raise ConfigError(f"{file}: already exists; name another file") from error
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be written ({error.strerror})") from error
+    except ParticipationError:
+        file.unlink()
+        raise
+    return written

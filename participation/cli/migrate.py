@@ -1,0 +1,17 @@
+"""`participation migrate`."""
+
+import typer
+
+from participation import settings
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: DATABASE_URL=postgresql://… participation migrate")
+def migrate() -> None:
+    """Bring the database to the current schema and make the partitions ahead. Repeating it is safe."""
+    from participation.store.schema.migrate import migrate as run
+
+    configured = settings.load()
+    done = run(configured.database(), configured.partitions_ahead_months)
+    typer.echo(f"migrations run: {', '.join(done)}" if done else "the database is up to date")

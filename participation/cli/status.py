@@ -1,0 +1,51 @@
+"""`participation status`."""
+
+from datetime import datetime
+from typing import Annotated
+
+import orjson
+import typer
+
+from participation.cli import connections
+from participation.operations.status import Status, read_status
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: participation status --json")
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+) -> None:
+    """Show where events are and what waits.
+
+    `unknown`: the programs that sent the waiting events do not tell the time of sending.
+    """
+    with connections.database() as engine, connections.redis() as redis:
+        now = read_status(redis, engine)
+    if as_json:
+        typer.echo(orjson.dumps(now).decode())
+        return
+    for name, value in _lines(now).items():
+        typer.echo(f"{name:<20}{value}")
+
+
+def _lines(now: Status) -> dict[str, str]:
+    waits = now.queue_length or now.batches_in_flight
+    return {
+        "queue length": f"{now.queue_length:,} events",
+        "batches in flight": f"{now.batches_in_flight:,}",
+        "oldest waiting": _seconds(now.oldest_waiting_seconds, "unknown" if waits else "nothing waits"),
+        "last commit": _ago(now.last_commit_at, now.checked_at),
+        "dead letters": f"{now.dead_letters:,}",
+        "days due": f"{now.days_due:,}",
+    }
+
+
+def _seconds(value: float | None, otherwise: str) -> str:
+    return otherwise if value is None else f"{value:,.1f} s"
+
+
+def _ago(moment: datetime | None, now: datetime) -> str:
+    if moment is None:
+        return "none in the last days"
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC ({(now - moment).total_seconds():,.0f} s ago)"

@@ -1,0 +1,42 @@
+#!lua flags=allow-oom
+-- Moves up to `size` messages, the oldest first, from the event lists into the list of a new batch. In the same step
+-- the batch's id goes into the index of open batches, and the task that points to it into its queue.
+--
+-- KEYS[1]   participation.batches: index of the open batches
+-- KEYS[2]   participation.flush: queue of the pointers
+-- KEYS[3]   participation.batch.<id>: list of the new batch
+-- KEYS[4…]  participation.events, and its lists of other priorities
+-- ARGV      id of the batch, size, waiting, open (see `claim.Limits`), message of the pointer
+-- Returns how many messages were moved.
+--
+-- allow-oom: a Redis that is full must still be drained. Scripts do not roll back, so each slice is written before it
+-- is cut off, and none is longer than `unpack` can take.
+local index, pointers, batch = KEYS[1], KEYS[2], KEYS[3]
+local id, size, waiting, open = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+-- Asked again because the answer was lost: the batch must not be written over.
+if redis.call('EXISTS', batch) == 1 then return redis.call('LLEN', batch) end
+if redis.call('LLEN', pointers) >= waiting or redis.call('ZCARD', index) >= open then return 0 end
+local claimed = 0
+for list = 4, #KEYS do
+    local length = redis.call('LLEN', KEYS[list])
+    if length > 0 and claimed == 0 and length <= size then
+        redis.call('RENAME', KEYS[list], batch)
+        claimed = length
+    else
+        while length > 0 and claimed < size do
+            local slice = math.min(1000, length, size - claimed)
+            local oldest = {}
+            for place, element in ipairs(redis.call('LRANGE', KEYS[list], -slice, -1)) do
+                oldest[slice - place + 1] = element
+            end
+            redis.call('LPUSH', batch, unpack(oldest))
+            redis.call('LTRIM', KEYS[list], 0, -slice - 1)
+            claimed, length = claimed + slice, length - slice
+        end
+    end
+end
+if claimed > 0 then
+    redis.call('ZADD', index, redis.call('TIME')[1], id)
+    redis.call('LPUSH', pointers, ARGV[5])
+end
+return claimed

@@ -1,0 +1,196 @@
+"""Which accounts a raw message mentions: whom a broken event names, and whether an unreadable message holds an id.
+
+In: dead letters, as they were received. Out: accounts. Nothing is validated here and nothing raises, because a dead
+letter can hold anything.
+"""
+
+import binascii
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from participation import compression, event, message
+from participation.accounts import Account
+from participation.errors import InvalidEvent
+
+LONG_ID: Final = 8
+"""An id of at least so many characters counts as mentioned wherever it stands as a word, also outside of JSON."""
+
+DEPTH: Final = 4
+"""How many layers are unpacked: base64, compression, and JSON within a JSON string."""
+
+_BASE64: Final = re.compile(rb"(?:[A-Za-z0-9+/_-]|\\/|\\[nr]|[\r\n]){16,}")
+_NO_BASE64: Final = re.compile(rb"\\[nr]|[\r\n]|\\(?=/)")
+_ESCAPED: Final = re.compile(rb"\\([\"'/\\])")
+_SHORT_ESCAPES: Final = {'"': '"', "\\": "\\", "/": "/", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
+
+
+class Mentions(NamedTuple):
+    """The community, the accounts (the member first) and the time of an event, as far as they can be read."""
+
+    community_id: str | None
+    accounts: tuple[Account, ...]
+    occurred_at: datetime | None
+
+
+NO_MENTIONS: Final = Mentions(None, (), None)
+
+
+def find_mentions(payload: object) -> Mentions:
+    """Read the community, the accounts and the time of an event, however wrong the rest of it is."""
+    if not isinstance(payload, dict):
+        return NO_MENTIONS
+    platform = payload.get("platform")
+    slug = platform.strip().lower() if isinstance(platform, str) else ""
+    ids = [_id(payload.get(name)) for name in ("member_id", "object_author_id")]
+    occurred_at = None
+    with suppress(ValueError):
+        occurred_at = event.parse_time(payload.get("occurred_at"))
+    community_id = payload.get("community_id")
+    return Mentions(
+        community_id if isinstance(community_id, str) else None,
+        tuple(Account(slug, each) for each in ids if each),
+        occurred_at,
+    )
+
+
+def read_event(raw: bytes) -> dict[str, Any] | None:
+    """Return the event in a message, or None if there is none or it names no member."""
+    try:
+        payload = message.decode(raw).event
+    except InvalidEvent:
+        return None
+    return payload if isinstance(payload, dict) and _id(payload.get("member_id")) else None
+
+
+def mentions_any(raw: bytes, accounts: frozenset[Account]) -> bool:
+    """Whether the message's event names one of the accounts, or a message without an event holds one of the ids.
+
+    Without an event, the id must be a whole JSON string or number. A long id may also be a word in anything else.
+    """
+    if (payload := read_event(raw)) is not None:
+        return any(_is_named(payload, account) for account in accounts)
+    ids = {account_id for _, account_id in accounts}
+    layers = {
+        distinctive: list(_layers(raw if distinctive else _content(raw), DEPTH))
+        for distinctive in map(_is_distinctive, ids)
+    }
+    return any(_pattern(each).search(layer) for each in ids for layer in layers[_is_distinctive(each)])
+
+
+def is_in_community(raw: bytes, community_id: str, platform: str | None) -> bool:
+    """Whether the message holds an event of this community, and of this platform if one is given."""
+    try:
+        payload = message.decode(raw).event
+    except InvalidEvent:
+        return False
+    if not isinstance(payload, dict) or payload.get("community_id") != community_id:
+        return False
+    return platform is None or payload.get("platform") == platform
+
+
+def _id(value: object) -> str:
+    """Return the id, also one that was wrongly sent as a number, or an empty string."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def _is_named(payload: dict[str, Any], account: Account) -> bool:
+    # The platform's name may be the broken field. Unknown fields may hold anything.
+    found = find_mentions(payload)
+    if any(
+        each == account or (each.account_id == account.account_id and not _is_slug(each)) for each in found.accounts
+    ):
+        return True
+    odd = ("member_id", "object_author_id")
+    rest = {
+        name: value
+        for name, value in payload.items()
+        if name not in event.Event.model_fields or (name in odd and not _id(value))
+    }
+    return bool(rest) and bool(_pattern(account.account_id).search(_dumps(rest)))
+
+
+def _is_slug(account: Account) -> bool:
+    try:
+        event.check(platform=account.platform)
+    except InvalidEvent:
+        return False
+    return True
+
+
+def _is_distinctive(account_id: str) -> bool:
+    """Whether the id is long and has digits, so that it cannot be an ordinary word of a message."""
+    return len(account_id) >= LONG_ID and any(map(str.isdigit, account_id))
+
+
+def _content(raw: bytes) -> bytes:
+    """Return the body of a message without the words of its envelope, or all of what is no message."""
+    with suppress(orjson.JSONDecodeError):
+        envelope = orjson.loads(raw)
+        if isinstance(envelope, dict) and "body" in envelope:
+            headers = envelope.get("headers")
+            shown = [headers.get(name) for name in ("argsrepr", "kwargsrepr")] if isinstance(headers, dict) else []
+            return _dumps([envelope["body"], *shown])
+    return raw
+
+
+def _dumps(value: object) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # too deep for orjson
+        return repr(value).encode("utf-8", "backslashreplace")
+
+
+def _layers(data: bytes, depth: int) -> Iterator[bytes]:
+    """Yield the data and what can be unpacked from it, also where the data is cut off."""
+    yield data
+    if not depth:
+        return
+    for inner in (*_decoded(data), *_decompressed(data)):
+        yield from _layers(inner, depth - 1)
+    if (unescaped := _ESCAPED.sub(rb"\1", data)) != data:
+        yield from _layers(unescaped, depth - 1)
+
+
+def _decoded(data: bytes) -> Iterator[bytes]:
+    for run in _BASE64.findall(data):
+        letters = _NO_BASE64.sub(b"", run).replace(b"-", b"+").replace(b"_", b"/")
+        # A remainder of one letter was cut off, or this is not base64.
+        whole = letters[: len(letters) - (len(letters) % 4 == 1)]
+        with suppress(binascii.Error):
+            yield binascii.a2b_base64(whole + b"=" * (-len(whole) % 4))
+
+
+def _decompressed(data: bytes) -> Iterator[bytes]:
+    for codec in compression.CODECS:
+        if data.startswith(codec.starts):
+            with suppress(*compression.ERRORS):
+                yield codec.decompressor().decompress(data, compression.UNPACKED_BYTES)
+
+
+@lru_cache(maxsize=64)
+def _pattern(account_id: str) -> re.Pattern[bytes]:
+    """Return a pattern that finds the id as a whole JSON value, in every spelling of JSON, but not as a key."""
+    spelled = b"".join(map(_spelled, account_id))
+    forms = [rb"([\"'])" + spelled + rb"\1(?!\s*:)"]
+    if re.fullmatch(r"-?\d+", account_id, re.ASCII):
+        forms.append(rb"(?i:id)[\"']\s*:\s*" + re.escape(account_id.encode()) + rb"(?![\w.])")
+    if len(account_id) >= LONG_ID:
+        forms.append(rb"(?<![0-9A-Za-z_])" + spelled + rb"(?![0-9A-Za-z_])")
+    return re.compile(b"|".join(forms))
+
+
+def _spelled(character: str) -> bytes:
+    units = character.encode("utf-16-be")
+    codes = b"".join(rb"\\u(?i:%02x%02x)" % (high, low) for high, low in zip(units[::2], units[1::2], strict=True))
+    forms = [re.escape(character.encode()), codes]
+    if short := _SHORT_ESCAPES.get(character):
+        forms.append(re.escape(f"\\{short}".encode()))
+    return b"(?:" + b"|".join(forms) + b")"

@@ -1,0 +1,1 @@
+"""Operating an installation: status, doctor, waiting for imports, replaying dead letters."""

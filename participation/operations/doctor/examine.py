@@ -1,0 +1,95 @@
+"""The whole examination: both servers at once, then the workers. A silent server costs some seconds and no more."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from threading import Thread
+from typing import Final, TypeVar
+
+from redis.exceptions import RedisError
+
+from participation.errors import ParticipationError, Unavailable
+from participation.operations.doctor import clocks, postgresql, redis, work
+from participation.operations.doctor.finding import Finding, Report, fail
+from participation.settings import Settings
+
+PATIENCE_SECONDS: Final = 12.0
+"""Longest wait for all that one server has to say. It may fall silent in the middle, where no other limit helps."""
+
+Answer = TypeVar("Answer")
+
+
+def examine(settings: Settings) -> Report:
+    """Ask both servers and the workers, and judge what they say. Raises nothing: what is wrong is a finding."""
+    asked_redis = _ask(lambda: redis.read(settings.redis()))
+    asked_postgresql = _ask(lambda: postgresql.read(settings.database(), settings.partitions_ahead_months))
+    queue, of_redis = _redis(asked_redis)
+    database, of_postgresql = _postgresql(asked_postgresql)
+    # To ask the workers is to write: a queue for their answers.
+    found = _workers(settings) if queue is not None and queue.write_error is None else None
+    groups = {
+        "Redis": of_redis,
+        "PostgreSQL": of_postgresql,
+        "Tables": [] if database is None else list(postgresql.judge_schema(database)),
+        "Clocks": list(_clocks(queue, database)),
+        "Work": list(work.judge(settings, queue, database.work if database else None, found)),
+    }
+    return Report({title: findings for title, findings in groups.items() if findings})
+
+
+def _redis(asked: "Future[redis.Facts]") -> tuple[redis.Facts | None, list[Finding]]:
+    try:
+        facts = _wait(asked, "Redis")
+    except RedisError as error:
+        return None, [redis.unreachable(error)]
+    except ParticipationError as error:
+        return None, [_silent(error, f"Redis does not answer: {redis.REFUSES}")]
+    return facts, list(redis.judge(facts))
+
+
+def _postgresql(asked: "Future[postgresql.Facts]") -> tuple[postgresql.Facts | None, list[Finding]]:
+    try:
+        facts = _wait(asked, "PostgreSQL")
+    except ParticipationError as error:
+        return None, [_silent(error, f"PostgreSQL does not answer: {postgresql.STAYS}")]
+    return facts, list(postgresql.judge(facts.server))
+
+
+def _workers(settings: Settings) -> work.Workers:
+    try:
+        return _wait(_ask(lambda: work.ask_workers(settings.redis())), "the workers")
+    except Unavailable:
+        return {}
+
+
+def _silent(error: ParticipationError, meaning: str) -> Finding:
+    """Make a finding of an error of ours, whose text ends in what to do."""
+    found, _, cure = str(error).removeprefix("PostgreSQL: ").rpartition(": ")
+    return fail("server", found, meaning, cure)
+
+
+def _clocks(queue: redis.Facts | None, database: postgresql.Facts | None) -> Iterator[Finding]:
+    if queue is not None:
+        yield clocks.judge("Redis", queue.clock, "open batches are dated by it")
+    if database is not None:
+        yield clocks.judge("PostgreSQL", database.clock, "local days end by it")
+
+
+def _ask(question: Callable[[], Answer]) -> "Future[Answer]":
+    """Ask in a thread that nobody has to wait for, not even the end of this process."""
+    future: Future[Answer] = Future()
+
+    def ask() -> None:
+        try:
+            future.set_result(question())
+        except BaseException as error:  # whoever waits gets it
+            future.set_exception(error)
+
+    Thread(target=ask, daemon=True).start()
+    return future
+
+
+def _wait(asked: "Future[Answer]", who: str) -> Answer:
+    try:
+        return asked.result(PATIENCE_SECONDS)
+    except TimeoutError as error:
+        raise Unavailable(f"{who} fell silent for {PATIENCE_SECONDS:g} s: restart what hangs") from error

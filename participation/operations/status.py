@@ -1,0 +1,87 @@
+"""The state of the whole route at one moment, for people and monitors."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import Engine
+
+from participation import events_queue, keys, message
+from participation.errors import InvalidEvent, Unavailable
+from participation.ingest.claim import open_batches
+from participation.store.database import transaction
+from participation.store.status import read_stored_state
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where events are, and what waits.
+
+    oldest_waiting_seconds: age of the oldest event that is not stored yet. None if nothing waits, or if the waiting
+    messages do not tell when they were sent: only clients that use this package do.
+    last_commit_at: when a batch was last stored, None if that is longer ago than `batch_retention_days`.
+    dead_letters: those that were not replayed. days_due: closed local days that wait to be computed.
+    """
+
+    checked_at: datetime
+    queue_length: int
+    batches_in_flight: int
+    oldest_waiting_seconds: float | None
+    last_commit_at: datetime | None
+    dead_letters: int
+    days_due: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """The half of the state that Redis knows. The fields are those of `Status`."""
+
+    queue_length: int
+    batches_in_flight: int
+    oldest_waiting_seconds: float | None
+
+
+def read_status(redis: Redis, engine: Engine) -> Status:
+    """Ask both servers. Raises `Unavailable` or `ConfigError` if one of them cannot answer."""
+    queue = read_queue_state(redis)
+    with transaction(engine) as connection:
+        stored = read_stored_state(connection)
+    return Status(
+        checked_at=stored.checked_at,
+        queue_length=queue.queue_length,
+        batches_in_flight=queue.batches_in_flight,
+        oldest_waiting_seconds=queue.oldest_waiting_seconds,
+        last_commit_at=stored.last_commit_at,
+        dead_letters=stored.dead_letters,
+        days_due=stored.days_due,
+    )
+
+
+def read_queue_state(redis: Redis) -> QueueState:
+    """Ask Redis. Raises `Unavailable`."""
+    queue_length = events_queue.length(redis)
+    try:
+        batches = open_batches(redis)
+        oldest = _oldest_sent_at(redis, [*keys.EVENT_LISTS, *map(keys.batch, batches)])
+    except RedisError as error:
+        raise Unavailable(f"Redis: {error}") from error
+    age = None if oldest is None else max(0.0, round(datetime.now(UTC).timestamp() - oldest, 3))
+    return QueueState(queue_length, len(batches), age)
+
+
+def _oldest_sent_at(redis: Redis, lists: list[str]) -> float | None:
+    """Return the earliest time of sending among the oldest messages of the lists."""
+    with redis.pipeline(transaction=False) as pipe:
+        for name in lists:
+            pipe.lindex(name, -1)
+        sent = [_sent_at(raw) for raw in pipe.execute() if raw is not None]
+    return min((at for at in sent if at is not None), default=None)
+
+
+def _sent_at(raw: Any) -> float | None:
+    try:
+        return message.decode(raw).sent_at
+    except InvalidEvent:
+        return None

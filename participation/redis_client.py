@@ -1,0 +1,55 @@
+"""Clients of Redis, for all that does not go through Celery."""
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from participation.errors import ConfigError
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+MAX_CONNECTIONS: Final = 10_000
+"""Most connections of one client: so many threads may wait for an answer at once. redis-py's default is 100."""
+
+NEARLY_FULL: Final = 0.9
+"""Share of Redis' memory limit at which a starting worker first makes room, and from which `doctor` warns."""
+
+
+def connect_within(url: str, seconds: float) -> "Redis":
+    """Return a client whose first command, with connecting and logging in, succeeds or fails within so many seconds.
+
+    Raises `ConfigError` if `url` is not a URL of Redis.
+    """
+    parts = urlsplit(url)
+    # Steps that each may wait: connect, answer, and before that log in and select a database.
+    steps = 2 + (parts.password is not None) + (parts.path.strip("/") not in {"", "0"})
+    return connect(url, seconds / steps)
+
+
+def connect(url: str, timeout_seconds: float) -> "Redis":
+    """Return a client for the server at `url`. It connects on first use.
+
+    timeout_seconds: longest wait for each answer, and for the connection. A command is sent once and never retried:
+    only the caller knows whether a retry is safe. Raises `ConfigError` if `url` is not a URL of Redis.
+    """
+    from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.exceptions import RedisError
+    from redis.retry import Retry
+
+    try:
+        client = Redis.from_url(
+            url,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 0),
+            max_connections=MAX_CONNECTIONS,
+            # Nothing is asked at the start of a connection that we do not need: each answer may be slow.
+            protocol=2,
+            driver_info=None,
+        )
+        # Made and thrown away: otherwise a wrong option in the URL would only be noticed on connecting.
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+    except (ValueError, TypeError, RedisError) as error:
+        raise ConfigError(f"REDIS_URL: {error}: write it as redis://:password@host:port/0") from error
+    return client

@@ -1,0 +1,87 @@
+"""Whether the bot of a platform is in a community, and which communities lost their bot.
+
+An event that occurred after the removal also shows that the bot, or another one, is there again.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from participation.event import AHEAD
+from participation.notices import Presence
+
+
+class Removal(NamedTuple):
+    """The data that a removed bot brought to a community will be deleted from this time on."""
+
+    community_id: str
+    platform: str
+    due_at: datetime
+
+
+_UPSERT_PRESENCE = text("""
+INSERT INTO community_bots AS b (community_id, platform, is_present, changed_at)
+VALUES (:community_id, :platform, :is_present, :changed_at)
+ON CONFLICT (community_id, platform) DO UPDATE
+SET is_present = excluded.is_present, changed_at = excluded.changed_at
+WHERE (excluded.changed_at, excluded.is_present) > (b.changed_at, b.is_present)
+""")
+
+# The clocks of bots and platforms differ: an event that occurred a moment after the removal was seen before it. Queued
+# events also get this time to arrive before the data of their community is deleted.
+_REMOVALS: Final = """
+SELECT community_id, platform, changed_at + greatest(CAST(:grace AS interval), CAST(:margin AS interval)) AS due_at
+FROM community_bots AS b
+WHERE NOT is_present AND NOT EXISTS (
+    SELECT FROM participation_events AS e
+    WHERE e.community_id = b.community_id AND e.platform = b.platform
+        AND e.occurred_at > b.changed_at + CAST(:margin AS interval)
+)
+"""
+
+_SELECT_REMOVALS = text(f"{_REMOVALS} ORDER BY community_id, platform")
+
+_SELECT_DUE_REMOVALS = text(
+    f"SELECT * FROM ({_REMOVALS}) AS removals WHERE due_at <= now() ORDER BY community_id, platform"
+)
+
+# Locked, so that the notice of a bot that comes back waits for this step, and then stops the next one.
+_LOCK_DUE_REMOVAL = text(f"""
+{_REMOVALS} AND community_id = :community_id AND platform = :platform
+    AND changed_at + greatest(CAST(:grace AS interval), CAST(:margin AS interval)) <= now()
+FOR UPDATE OF b
+""")
+
+_DELETE_PRESENCE = text("DELETE FROM community_bots WHERE community_id = :community_id AND platform = :platform")
+
+
+def store_presence(connection: Connection, presence: Presence) -> bool:
+    """Store the notice unless a later one is stored; return whether it was stored. The caller commits."""
+    return bool(connection.execute(_UPSERT_PRESENCE, presence._asdict()).rowcount)
+
+
+def pending_removals(connection: Connection, grace_days: int) -> Sequence[Removal]:
+    """Return the data that will be deleted if no bot comes back before."""
+    return [Removal(*row) for row in connection.execute(_SELECT_REMOVALS, _period(grace_days))]
+
+
+def due_removals(connection: Connection, grace_days: int) -> Sequence[Removal]:
+    """Return the data whose time to be deleted has come."""
+    return [Removal(*row) for row in connection.execute(_SELECT_DUE_REMOVALS, _period(grace_days))]
+
+
+def lock_if_due(connection: Connection, removal: Removal, grace_days: int) -> bool:
+    """Return whether the removal is still due, and let no notice change that until this transaction ends."""
+    key = {"community_id": removal.community_id, "platform": removal.platform}
+    return connection.execute(_LOCK_DUE_REMOVAL, {**key, **_period(grace_days)}).first() is not None
+
+
+def delete_presence(connection: Connection, removal: Removal) -> None:
+    """Delete what is stored about the bot. The caller commits."""
+    connection.execute(_DELETE_PRESENCE, {"community_id": removal.community_id, "platform": removal.platform})
+
+
+def _period(grace_days: int) -> dict[str, timedelta]:
+    return {"grace": timedelta(days=grace_days), "margin": AHEAD}

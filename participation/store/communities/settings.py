@@ -1,0 +1,120 @@
+"""Communities: their names and time zones. A community appears with its first event."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from difflib import get_close_matches
+
+from sqlalchemy import Connection, Engine, text
+
+from participation.errors import ConfigError, Unavailable
+from participation.store import locks
+from participation.store.database import transaction
+from participation.store.days import calendar
+
+
+@dataclass(frozen=True, slots=True)
+class Community:
+    """A community. days: how many of its days are computed. last_date: the last of them."""
+
+    community_id: str
+    name: str | None
+    timezone: str
+    days: int
+    last_date: date | None
+
+
+_IS_TIME_ZONE = text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :timezone)")
+_SELECT_TIME_ZONES = text("SELECT name FROM pg_timezone_names WHERE name NOT LIKE 'posix%' ORDER BY name")
+
+_INSERT_COMMUNITIES = text("""
+INSERT INTO communities (community_id) SELECT unnest(CAST(:ids AS text[])) ON CONFLICT DO NOTHING
+""")
+
+_IS_ANY_DELETED = text("""
+SELECT EXISTS (
+    SELECT FROM unnest(CAST(:ids AS text[])) AS given (community_id)
+    WHERE NOT EXISTS (SELECT FROM communities AS c WHERE c.community_id = given.community_id)
+)
+""")
+
+_SELECT_COMMUNITY_IDS = text("SELECT community_id FROM communities ORDER BY community_id")
+
+_UPSERT_COMMUNITY = text("""
+INSERT INTO communities AS c (community_id, name, timezone)
+VALUES (:community_id, :name, coalesce(:timezone, 'UTC'))
+ON CONFLICT (community_id) DO UPDATE
+SET name = coalesce(excluded.name, c.name), timezone = coalesce(:timezone, c.timezone)
+""")
+
+_SELECT_TIME_ZONE = text("SELECT timezone FROM communities WHERE community_id = :community_id")
+
+# Also the days that were computed in the old zone: those that no longer have an event disappear.
+_MARK_ALL_DAYS = text(f"""
+INSERT INTO due_days (community_id, highlight_date)
+{calendar.EVENT_DAYS}
+UNION
+SELECT community_id, highlight_date FROM community_daily_highlights WHERE community_id = :community_id
+""")
+
+_SELECT_COMMUNITIES = text("""
+SELECT c.community_id, c.name, c.timezone, count(h.highlight_date) AS days, max(h.highlight_date) AS last_date
+FROM communities AS c LEFT JOIN community_daily_highlights AS h USING (community_id)
+GROUP BY c.community_id ORDER BY c.community_id
+""")
+
+
+def create_missing(engine: Engine, ids: Iterable[str]) -> None:
+    """Create the communities that do not exist yet.
+
+    Runs in a transaction of its own, before the one that inserts events. Otherwise two batches of a new community would
+    wait for each other. Repeating it is safe.
+    """
+    with transaction(engine) as connection:
+        connection.execute(_INSERT_COMMUNITIES, {"ids": sorted(ids)})
+
+
+def check_not_deleted(connection: Connection, ids: Iterable[str]) -> None:
+    """Raise `Unavailable` if one of the communities was deleted since `create_missing`.
+
+    The caller holds `locks.share_time_zones`, so none is deleted until its transaction ends.
+    """
+    if connection.scalar(_IS_ANY_DELETED, {"ids": list(ids)}):
+        raise Unavailable("a community was deleted while its events were on their way: try again")
+
+
+def configure(connection: Connection, community_id: str, timezone: str | None, name: str | None) -> bool:
+    """Set the community's time zone and name, and create it if necessary; return whether the zone changed.
+
+    None leaves a value as it is. Another zone makes every day of the community due. The caller commits. Raises
+    `ConfigError` for a zone that PostgreSQL does not know.
+    """
+    if timezone is not None and not connection.scalar(_IS_TIME_ZONE, {"timezone": timezone}):
+        raise ConfigError(_unknown("time zone", timezone, list(connection.scalars(_SELECT_TIME_ZONES))))
+    locks.lock_time_zones(connection)
+    before = connection.scalar(_SELECT_TIME_ZONE, {"community_id": community_id})
+    connection.execute(_UPSERT_COMMUNITY, {"community_id": community_id, "timezone": timezone, "name": name})
+    changed = before is not None and timezone not in {None, before}
+    if changed:
+        connection.execute(_MARK_ALL_DAYS, {"community_id": community_id, "first": date.min})
+    return changed
+
+
+def require(connection: Connection, community_id: str) -> None:
+    """Raise `ConfigError` unless the community exists."""
+    known = list(connection.scalars(_SELECT_COMMUNITY_IDS))
+    if community_id not in known:
+        raise ConfigError(_unknown("community", community_id, known))
+
+
+def list_communities(connection: Connection) -> list[Community]:
+    """Return all communities in the order of their ids."""
+    return [Community(*row) for row in connection.execute(_SELECT_COMMUNITIES)]
+
+
+def _unknown(what: str, given: str, known: list[str]) -> str:
+    near = get_close_matches(given, known, n=3, cutoff=0.5)
+    advice = f"did you mean {' or '.join(near)}?" if near else "see `participation communities list`"
+    if what == "time zone" and not near:
+        advice = "use an IANA name, for example Europe/Berlin"
+    return f"unknown {what} {given!r}: {advice}"

@@ -1,0 +1,1 @@
+"""Local days: which ones an event touches, which are due, computing them, reading them."""

@@ -1,0 +1,48 @@
+"""Which local days an event touches, as parts of queries. The caller holds `locks.share_time_zones`."""
+
+from typing import Final
+
+VOICE_REACH: Final = "interval '12 hours'"
+"""Longest interval in voice that is credited (fixed)."""
+
+# A voice interval reaches at most twelve hours from an event that bounds it, and no local day fits in between. No zone
+# has changed its clock within a minute since 2000, so all events of one minute touch the same days.
+TOUCHED_DAYS: Final = f"""
+SELECT DISTINCT
+    community_id,
+    CAST((minute + reach.span) AT TIME ZONE timezone AS date) AS highlight_date
+FROM (
+    SELECT DISTINCT
+        community_id, date_trunc('minute', occurred_at) AS minute, event_type LIKE 'VOICE%' AS is_voice
+    FROM {{source}} WHERE actor_kind = 'user'
+) AS minutes JOIN communities USING (community_id)
+CROSS JOIN (VALUES (interval '0'), ({VOICE_REACH}), (- {VOICE_REACH})) AS reach (span)
+WHERE is_voice OR reach.span = interval '0'
+"""
+"""Query of the days on which rows of `source` count: community_id, highlight_date."""
+
+# Jumps from one day's events to the first event of a later day: one short index scan for each day, however many events.
+# Each scan starts before midnight, because a clock may show midnight twice.
+EVENT_DAYS: Final = """
+WITH RECURSIVE event_days (community_id, timezone, highlight_date) AS (
+    SELECT community_id, timezone, (
+        SELECT CAST(min(occurred_at) AT TIME ZONE timezone AS date)
+        FROM participation_events AS e
+        WHERE e.community_id = c.community_id
+            AND occurred_at >= CAST(greatest(CAST(:first AS date), '2000-01-01') AS timestamp) - interval '1 day'
+            AND CAST(occurred_at AT TIME ZONE timezone AS date) >= :first
+    )
+    FROM communities AS c WHERE community_id = :community_id
+    UNION ALL
+    SELECT community_id, timezone, (
+        SELECT CAST(min(occurred_at) AT TIME ZONE timezone AS date)
+        FROM participation_events AS e
+        WHERE e.community_id = d.community_id
+            AND occurred_at >= CAST(highlight_date + 1 AS timestamp) AT TIME ZONE timezone - interval '3 hours'
+            AND CAST(occurred_at AT TIME ZONE timezone AS date) > highlight_date
+    )
+    FROM event_days AS d WHERE highlight_date IS NOT NULL
+)
+SELECT community_id, highlight_date FROM event_days WHERE highlight_date IS NOT NULL
+"""
+"""Query of the local days, from `first` on, on which a community has events: community_id, highlight_date."""

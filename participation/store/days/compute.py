@@ -1,0 +1,229 @@
+"""The SQL of the nightly computation: one local day of one community, set-based, from the raw events.
+
+`docs/highlights.md` has the meaning of every figure; the query follows its order. `highlights` has the rules and says
+when a day is computed.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from participation.store import locks
+from participation.store.days import calendar
+
+IS_ACTIVE: Final = "(message_count > 0 OR reaction_count > 0 OR voice_minutes > 0)"
+"""Condition on a row: the member was active on the day. Receiving reactions alone is not activity (fixed)."""
+
+# A day is all minutes that the zone's clock shows with its date: 23, 24 or 25 hours, none if the calendar skipped the
+# date, and not always in one piece. `begins` and `hours` are the same clock as a lookup table, which is far cheaper
+# than converting each time: from which time on the clock shows which hour of the date, or NULL for another date.
+_SELECT_DAY_CLOCK = text("""
+SELECT lower(moments), upper(moments), CAST(moments AS text), begins, hours
+FROM communities
+CROSS JOIN LATERAL (
+    SELECT range_agg(tstzrange(since, until)) FILTER (WHERE hour IS NOT NULL) AS moments,
+        array_agg(since ORDER BY since) AS begins, array_agg(hour ORDER BY since) AS hours
+    FROM (
+        SELECT minute AS since, lead(minute) OVER (ORDER BY minute) AS until, hour
+        FROM (
+            SELECT minute, hour, lag(hour) OVER (ORDER BY minute) AS hour_before
+            FROM generate_series(
+                CAST(:day AS date) - interval '16 hours', CAST(:day AS date) + interval '40 hours', '1 minute'
+            ) AS series (clock)
+            CROSS JOIN LATERAL (SELECT clock AT TIME ZONE 'UTC' AS minute) AS utc
+            CROSS JOIN LATERAL (SELECT minute AT TIME ZONE timezone AS local) AS zone
+            CROSS JOIN LATERAL (
+                SELECT CASE WHEN CAST(local AS date) = :day THEN CAST(extract(hour FROM local) AS integer) END AS hour
+            ) AS of_day
+        ) AS minutes
+        WHERE hour IS DISTINCT FROM hour_before
+    ) AS pieces
+) AS day
+WHERE community_id = :community_id
+""")
+
+_UNMARK_DAY = text("DELETE FROM due_days WHERE community_id = :community_id AND highlight_date = :day")
+
+_DELETE_DAY = [
+    text("DELETE FROM member_daily_highlights WHERE community_id = :community_id AND highlight_date = :day"),
+    text("DELETE FROM community_daily_highlights WHERE community_id = :community_id AND highlight_date = :day"),
+]
+
+# For this transaction alone. 64 MB hold some hundred thousand events without temporary files. Compiling the query would
+# take longer than running it.
+_TUNE_SESSION = text("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
+
+_PERSON_OF_ROW: Final = "coalesce({link}.person_id, {row}.platform || ':' || {row}.{account})"
+_JOIN_LINK: Final = """
+LEFT JOIN member_accounts AS {link} ON {link}.platform = {row}.platform AND {link}.account_id = {row}.{account}
+"""
+
+_CLOCK_PIECE: Final = "width_bucket({moment}, :begins)"
+"""The number of the piece of the clock in which a time lies. The piece has an hour exactly if it is of the day."""
+
+
+def _person(row: str, account: str = "member_id", link: str = "link") -> dict[str, str]:
+    """Return the SQL for the person of an account, and the join that it needs."""
+    names = {"row": row, "account": account, "link": link}
+    return {"person": _PERSON_OF_ROW.format(**names), "link": _JOIN_LINK.format(**names)}
+
+
+_INSERT_DAY = text(
+    """
+WITH facts AS MATERIALIZED (
+    -- What users did on the day; voice events also from twelve hours to either side.
+    SELECT
+        event_type, platform, member_id, channel_id, object_id, object_author_id, occurred_at,
+        metadata ->> 'emoji' AS emoji, (:hours)[{piece}] AS hour
+    FROM participation_events
+    WHERE community_id = :community_id
+        AND actor_kind = 'user'
+        AND occurred_at >= CAST(:start AS timestamptz) - {reach}
+        AND occurred_at <= CAST(:end AS timestamptz) + {reach}
+        AND (event_type LIKE 'VOICE%' OR occurred_at <@ CAST(:moments AS tstzmultirange))
+), messages AS (
+    -- By account, and by hour without an account: most rows are messages, and this reads them once.
+    SELECT platform, member_id, hour, CAST(count(*) AS integer) AS messages, bit_or(1 << hour) AS hours
+    FROM facts WHERE event_type = 'MESSAGE_SENT'
+    GROUP BY GROUPING SETS ((platform, member_id), (hour))
+), last_reactions AS (
+    -- The last reaction event of an account on an object and emoji; at equal times the removal is the later.
+    -- The most selective columns come first, so that the sort rarely compares the others.
+    SELECT DISTINCT ON (object_id, member_id, channel_id, emoji, platform)
+        event_type, platform, member_id, object_author_id, hour
+    FROM facts WHERE event_type LIKE 'REACTION%' AND object_id IS NOT NULL
+    ORDER BY object_id, member_id, channel_id, emoji, platform,
+        occurred_at DESC, event_type DESC, object_author_id COLLATE "C" DESC NULLS LAST
+), reactions AS (
+    SELECT platform, member_id, object_author_id, hour
+    FROM last_reactions WHERE event_type = 'REACTION_ADDED'
+    UNION ALL
+    SELECT platform, member_id, object_author_id, hour
+    FROM facts WHERE event_type = 'REACTION_ADDED' AND object_id IS NULL
+), given AS (
+    SELECT {actor[person]} AS person, {author[person]} AS author, hour
+    FROM reactions AS r {actor[link]} {author[link]}
+), observed AS (
+    SELECT
+        platform, member_id,
+        event_type AS type, lead(event_type) OVER line AS next_type,
+        occurred_at AS since, lead(occurred_at) OVER line AS until
+    FROM facts WHERE event_type LIKE 'VOICE%'
+    WINDOW line AS (
+        PARTITION BY member_id, platform
+        ORDER BY occurred_at, array_position(ARRAY['VOICE_LEFT', 'VOICE_PRESENT', 'VOICE_JOINED'], event_type)
+    )
+), stays AS (
+    -- The time between two observations, clipped to the day; overlapping stays of a person's accounts become one.
+    SELECT {voice[person]} AS person,
+        unnest(range_agg(tstzrange(since, until)) * CAST(:moments AS tstzmultirange)) AS span
+    FROM observed AS o {voice[link]}
+    WHERE type IN ('VOICE_JOINED', 'VOICE_PRESENT') AND next_type IN ('VOICE_PRESENT', 'VOICE_LEFT')
+        AND until - since <= {reach}
+    GROUP BY 1
+), voice AS (
+    SELECT person,
+        CAST(floor(extract(epoch FROM sum(upper(span) - lower(span))) / 60) AS integer) AS minutes,
+        bit_or(clock.hours) AS hours
+    FROM stays
+    CROSS JOIN LATERAL (
+        SELECT bit_or(1 << hour) AS hours FROM unnest((:hours)[{first} : {last}]) AS shown (hour)
+    ) AS clock
+    GROUP BY person
+), acts (person, messages, reactions, received, minutes, hours) AS (
+    SELECT {sender[person]}, messages, 0, 0, 0, hours FROM messages AS m {sender[link]} WHERE member_id IS NOT NULL
+    UNION ALL SELECT person, 0, 1, 0, 0, 1 << hour FROM given
+    UNION ALL SELECT author, 0, 0, 1, 0, 0 FROM given WHERE author <> person
+    UNION ALL SELECT person, 0, 0, 0, minutes, hours FROM voice
+), sums AS (
+    SELECT person, sum(messages) AS messages, sum(reactions) AS reactions, sum(received) AS received,
+        sum(minutes) AS minutes, bit_count(CAST(bit_or(hours) AS bit(24))) AS hours
+    FROM acts GROUP BY person
+), members AS (
+    INSERT INTO member_daily_highlights (
+        community_id, highlight_date, member_id, message_count, reaction_count, reactions_received,
+        voice_minutes, active_hours, reputation_earned
+    )
+    SELECT :community_id, :day, person, messages, reactions, received, minutes, hours,
+        least(messages, :message_cap) + least(reactions, :reaction_cap)
+            + :received_weight * least(received, :received_cap)
+            + least(minutes, :voice_minutes_cap) / :voice_minutes_per_point
+    FROM sums WHERE messages > 0 OR reactions > 0 OR received > 0 OR minutes > 0
+    RETURNING message_count, reaction_count, voice_minutes
+), peak AS (
+    SELECT hour FROM (
+        SELECT hour, messages AS acts FROM messages WHERE hour IS NOT NULL UNION ALL SELECT hour, 1 FROM given
+    ) AS hours
+    GROUP BY hour ORDER BY sum(acts) DESC, hour LIMIT 1
+), moves AS (
+    SELECT count(DISTINCT person) FILTER (WHERE event_type = 'MEMBER_JOINED') AS joined,
+        count(DISTINCT person) FILTER (WHERE event_type = 'MEMBER_LEFT') AS left_it
+    FROM (
+        SELECT event_type, {mover[person]} AS person
+        FROM facts AS f {mover[link]} WHERE event_type LIKE 'MEMBER%'
+    ) AS movers
+)
+INSERT INTO community_daily_highlights (
+    community_id, highlight_date, active_members, message_count, reaction_count, voice_minutes,
+    members_joined, members_left, peak_hour, rules_version
+)
+SELECT :community_id, :day,
+    count(*) FILTER (WHERE {active}),
+    coalesce(sum(message_count), 0), coalesce(sum(reaction_count), 0), coalesce(sum(voice_minutes), 0),
+    (SELECT joined FROM moves), (SELECT left_it FROM moves), (SELECT hour FROM peak), :version
+FROM members
+HAVING EXISTS (SELECT FROM facts WHERE hour IS NOT NULL)
+""".format(
+        reach=calendar.VOICE_REACH,
+        piece=_CLOCK_PIECE.format(moment="occurred_at"),
+        first=_CLOCK_PIECE.format(moment="lower(span)"),
+        last=_CLOCK_PIECE.format(moment="upper(span) - interval '1 microsecond'"),
+        active=IS_ACTIVE,
+        actor=_person("r", link="a"),
+        author=_person("r", "object_author_id", link="b"),
+        voice=_person("o"),
+        sender=_person("m"),
+        mover=_person("f"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReputationRule:
+    """A version of the rule for `reputation_earned`: a sum of capped counts.
+
+    min(messages, message_cap) + min(reactions, reaction_cap) + received_weight × min(received, received_cap)
+    + ⌊min(voice minutes, voice_minutes_cap) / voice_minutes_per_point⌋.
+    """
+
+    version: int
+    message_cap: int
+    reaction_cap: int
+    received_weight: int
+    received_cap: int
+    voice_minutes_cap: int
+    voice_minutes_per_point: int
+
+
+def replace_day(connection: Connection, community_id: str, day: date, rule: ReputationRule) -> bool:
+    """Replace the community's local day by what its raw events say; return False if the community is unknown.
+
+    The caller commits. Repeating it is safe: it writes the same rows. Marks of the day that this transaction does not
+    see yet stay, so an event that arrives meanwhile makes the day due again.
+    """
+    locks.share_time_zones(connection)
+    key: dict[str, object] = {"community_id": community_id, "day": day}
+    locks.lock_day(connection, key)
+    clock = connection.execute(_SELECT_DAY_CLOCK, key).one_or_none()
+    if clock is None:
+        return False
+    for statement in (_UNMARK_DAY, *_DELETE_DAY):
+        connection.execute(statement, key)
+    start, end, moments, begins, hours = clock
+    if moments is not None:
+        span = {"start": start, "end": end, "moments": moments, "begins": begins, "hours": hours}
+        connection.execute(_TUNE_SESSION)
+        connection.execute(_INSERT_DAY, {**key, **span, **asdict(rule)})
+    return True

@@ -1,0 +1,1 @@
+"""Writing batches: rows of events, dead letters, opt-outs, counts."""

@@ -1,0 +1,127 @@
+"""The write that everything rests on: one claimed batch into PostgreSQL, in one transaction."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from participation.errors import BatchTaken
+from participation.store import dead_letters, locks
+from participation.store.communities import settings as communities
+from participation.store.dead_letters import NewDeadLetter
+from participation.store.ingest import events, import_counts
+from participation.store.ingest.events import Accepted, Source
+from participation.store.ingest.opt_out_filter import filter_opted_out
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The counts of a batch: received = stored + duplicates + dead. opted_out: discarded, and not in received."""
+
+    received: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    dead: int = 0
+    opted_out: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
+
+
+class BatchResult(NamedTuple):
+    """The counts of a stored batch, in all and by community; None where a dead letter names no community."""
+
+    total: Counts
+    by_community: Mapping[str | None, Counts]
+
+
+# Duplicates tend to come in series. A COPY that fails at one leaves dead rows behind, so it is not tried then.
+_INSERT_BATCH = text("""
+INSERT INTO ingest_batches (batch_id, started_at) VALUES (:batch_id, :started_at)
+ON CONFLICT DO NOTHING
+RETURNING NOT EXISTS (
+    SELECT FROM ingest_batches WHERE stored_at > now() - interval '1 minute' AND duplicates > 0
+)
+""")
+
+_UPDATE_BATCH = text("""
+UPDATE ingest_batches
+SET received = :received, stored = :stored, duplicates = :duplicates, dead = :dead, opted_out = :opted_out,
+    stored_at = clock_timestamp()
+WHERE batch_id = :batch_id
+""")
+
+_DELETE_OLD_BATCHES = text("""
+WITH old AS (
+    DELETE FROM ingest_batches WHERE stored_at < now() - make_interval(days => :days) RETURNING batch_id
+)
+DELETE FROM import_counts WHERE batch_id IN (SELECT batch_id FROM old)
+""")
+
+
+def store_batch(
+    connection: Connection,
+    batch_id: str,
+    started_at: datetime,
+    accepted: Sequence[Accepted],
+    dead: Sequence[NewDeadLetter],
+) -> BatchResult | None:
+    """Store the batch; return its counts, or None if it was stored before.
+
+    The caller commits, and has made the partitions and communities. A row that PostgreSQL rejects although it passed
+    validation becomes a dead letter. Raises `BatchTaken` while another transaction stores the batch, and `Unavailable`
+    if a community was deleted meanwhile.
+    """
+    if not locks.try_lock_batch(connection, batch_id):
+        raise BatchTaken(f"another process is storing the batch {batch_id}")
+    all_new = connection.scalar(_INSERT_BATCH, {"batch_id": batch_id, "started_at": started_at})
+    if all_new is None:
+        return None
+    locks.share_time_zones(connection)
+    communities.check_not_deleted(connection, {item.community_id for item in accepted})
+    accepted, dead, opted_out = filter_opted_out(connection, accepted, dead)
+    stored, rejected = events.insert(connection, accepted, all_new=all_new)
+    dead_letters.insert(connection, batch_id, [*dead, *rejected])
+    by_source = _count(accepted, dead, stored, rejected, opted_out)
+    by_import = _sum(by_source, lambda source: source[1])
+    import_counts.insert(connection, batch_id, {name: asdict(counts) for name, counts in by_import.items() if name})
+    total = sum(by_source.values(), start=Counts())
+    connection.execute(_UPDATE_BATCH, {"batch_id": batch_id, **asdict(total)})
+    return BatchResult(total, _sum(by_source, lambda source: source[0]))
+
+
+def delete_old_batches(connection: Connection, days: int) -> None:
+    """Delete the rows of batches that were stored more than so many days ago. The caller commits."""
+    connection.execute(_DELETE_OLD_BATCHES, {"days": days})
+
+
+def _count(
+    accepted: Sequence[Accepted],
+    dead: Sequence[NewDeadLetter],
+    stored: Counter[Source],
+    rejected: Sequence[NewDeadLetter],
+    opted_out: Counter[Source],
+) -> dict[Source, Counts]:
+    """Count what became of the events of each community and import."""
+    received = events.by_source(accepted) + Counter(letter.source for letter in dead)
+    quarantined = Counter(letter.source for letter in (*dead, *rejected))
+    return {
+        source: Counts(
+            received[source],
+            stored[source],
+            received[source] - stored[source] - quarantined[source],
+            quarantined[source],
+            opted_out[source],
+        )
+        for source in received | opted_out
+    }
+
+
+def _sum(by_source: Mapping[Source, Counts], key: Callable[[Source], str | None]) -> dict[str | None, Counts]:
+    sums: defaultdict[str | None, Counts] = defaultdict(Counts)
+    for source, counts in by_source.items():
+        sums[key(source)] += counts
+    return dict(sums)

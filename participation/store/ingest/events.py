@@ -1,0 +1,182 @@
+"""Events as rows: how a row is written for COPY, and the two ways into `participation_events`."""
+
+import io
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from itertools import chain
+from typing import Final, NamedTuple
+
+import orjson
+from sqlalchemy import Connection, text
+
+from participation import message
+from participation.errors import Rejected
+from participation.mentions import Mentions
+from participation.store.database import translated
+from participation.store.days import calendar
+from participation.store.dead_letters import NewDeadLetter
+
+SLICE_BYTES: Final = 262_144
+"""How many bytes of a COPY are handed to the driver at once."""
+
+Source = tuple[str | None, str | None]
+"""What a count is kept for: a community_id and an import_id. None where an event has none that can be read."""
+
+NULL: Final = "\\N"
+"""How PostgreSQL's text format writes NULL."""
+
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+class Row(NamedTuple):
+    """A valid event in PostgreSQL's text format, each value as `copy_text` writes it. The fields are the columns.
+
+    occurred_at: as `event.format_time` writes it. event_id: 32 hexadecimal digits.
+    """
+
+    community_id: str
+    occurred_at: str
+    event_id: str
+    platform: str
+    event_type: str
+    channel_id: str
+    member_id: str
+    object_id: str
+    object_author_id: str
+    actor_kind: str
+    metadata: str
+    import_id: str
+
+
+def copy_text(value: str | None) -> str:
+    """Write a value in PostgreSQL's text format, for COPY."""
+    return NULL if value is None else value.translate(_ESCAPES)
+
+
+class Accepted(NamedTuple):
+    """A row, its community without escapes, and the list element that it was read from.
+
+    is_author_removed: the row lacks its author, who opted out, and `raw` still names them.
+    """
+
+    row: Row
+    community_id: str
+    raw: bytes
+    is_author_removed: bool = False
+
+
+_COLUMNS: Final = ", ".join(Row._fields)
+
+_COPY_EVENTS: Final = f"COPY {{table}} ({_COLUMNS}) FROM STDIN WITH (ENCODING 'UTF8')"
+
+_SEEN_ROWS: Final = """
+json_to_recordset(CAST(:seen AS json))
+    AS seen (community_id text, occurred_at timestamptz, event_type text, actor_kind text)
+"""
+
+_MARK_SEEN_DAYS = text(f"""
+INSERT INTO due_days (community_id, highlight_date) {calendar.TOUCHED_DAYS.format(source=_SEEN_ROWS)}
+""")
+
+_CREATE_INCOMING = text("""
+CREATE TEMPORARY TABLE IF NOT EXISTS incoming
+(LIKE participation_events INCLUDING DEFAULTS) ON COMMIT DELETE ROWS
+""")
+
+_EMPTY_INCOMING = text("DELETE FROM incoming")
+
+# In the order of `_copy`, whatever the collation of the database. Only control characters in an id sort differently.
+_INSERT_INCOMING = text(f"""
+WITH stored AS (
+    INSERT INTO participation_events ({_COLUMNS})
+    SELECT {_COLUMNS} FROM incoming
+    ORDER BY date_trunc('month', occurred_at), community_id COLLATE "C", occurred_at, event_id
+    ON CONFLICT DO NOTHING
+    RETURNING community_id, occurred_at, event_type, actor_kind, import_id
+), marked AS (
+    INSERT INTO due_days (community_id, highlight_date) {calendar.TOUCHED_DAYS.format(source="stored")}
+)
+SELECT community_id, CAST(import_id AS text) AS import_id, count(*) AS events FROM stored
+GROUP BY community_id, import_id
+""")
+
+
+def insert(
+    connection: Connection, accepted: Sequence[Accepted], *, all_new: bool
+) -> tuple[Counter[Source], list[NewDeadLetter]]:
+    """Insert the rows and mark their days; return how many were new, by source, and letters for the rejected rows.
+
+    all_new: first try to insert them as if none were stored yet, which takes half the time. The caller commits, and has
+    made the partitions and communities.
+    """
+    if all_new and accepted:
+        try:
+            with translated(), connection.begin_nested():
+                _copy(connection, "participation_events", accepted)
+                _mark(connection, accepted)
+                return by_source(accepted), []
+        except Rejected:
+            pass  # a row is stored already, occurs twice in the batch, or is not valid for PostgreSQL
+    connection.execute(_CREATE_INCOMING)
+    return _merge(connection, accepted)
+
+
+def by_source(accepted: Iterable[Accepted]) -> Counter[Source]:
+    """Count the rows of each community and import."""
+    return Counter(map(_source, accepted))
+
+
+def _source(item: Accepted) -> Source:
+    import_id = item.row.import_id
+    return item.community_id, None if import_id == NULL else import_id
+
+
+def _copy(connection: Connection, table: str, accepted: Iterable[Accepted]) -> None:
+    """Copy the rows in the order of partition and key. Otherwise two overlapping batches could deadlock."""
+    months: defaultdict[str, list[str]] = defaultdict(list)
+    for row, *_ in accepted:
+        months[row.occurred_at[:7]].append("\t".join(row))
+    content = io.BytesIO("\n".join(chain.from_iterable(sorted(months[name]) for name in sorted(months))).encode())
+    with closing(connection.connection.cursor()) as cursor:
+        cursor.copy_expert(_COPY_EVENTS.format(table=table), content, SLICE_BYTES)
+
+
+def _mark(connection: Connection, accepted: Iterable[Accepted]) -> None:
+    """Mark the days that the rows touch. One row stands for all similar rows of its minute."""
+    seen = {(community, f"{row.occurred_at[:16]}Z", row.event_type, row.actor_kind) for row, community, *_ in accepted}
+    names = ("community_id", "occurred_at", "event_type", "actor_kind")
+    rows = [dict(zip(names, each, strict=True)) for each in seen]
+    connection.execute(_MARK_SEEN_DAYS, {"seen": orjson.dumps(rows).decode()})
+
+
+def _merge(connection: Connection, accepted: Sequence[Accepted]) -> tuple[Counter[Source], list[NewDeadLetter]]:
+    """Insert the rows that are not stored yet. Halve them until each row that PostgreSQL rejects stands alone."""
+    if not accepted:
+        return Counter(), []
+    try:
+        with translated(), connection.begin_nested():
+            connection.execute(_EMPTY_INCOMING)
+            _copy(connection, "incoming", accepted)
+            rows = connection.execute(_INSERT_INCOMING)
+            return Counter({(row.community_id, row.import_id): row.events for row in rows}), []
+    except Rejected as error:
+        if len(accepted) == 1:
+            return Counter(), [_rejected(accepted[0], str(error))]
+    half = len(accepted) // 2
+    first, first_letters = _merge(connection, accepted[:half])
+    second, second_letters = _merge(connection, accepted[half:])
+    return first + second, [*first_letters, *second_letters]
+
+
+def _rejected(item: Accepted, detail: str) -> NewDeadLetter:
+    community_id, import_id = _source(item)
+    raw = _without_author(item.raw) if item.is_author_removed else item.raw
+    return NewDeadLetter.of(raw, "rejected", detail, import_id, Mentions(community_id, (), None))
+
+
+def _without_author(raw: bytes) -> bytes:
+    """Encode the message again, without the author of what its member reacted to."""
+    found = message.decode(raw)
+    payload = {**found.event, "object_author_id": None} if isinstance(found.event, dict) else found.event
+    return message.encode(payload, found.import_id)

@@ -1,0 +1,88 @@
+"""Where an opt-out is enforced: the transaction that stores a batch discards the events of members who opted out."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection
+
+from participation.accounts import Account
+from participation.store.dead_letters import NewDeadLetter
+from participation.store.ingest import events
+from participation.store.ingest.events import NULL, Accepted, Source
+from participation.store.members import opt_outs
+
+_ESCAPE: Final = re.compile(r"\\(.)")
+_UNESCAPED: Final = {"t": "\t", "n": "\n", "r": "\r"}
+
+Name = tuple[str, str]
+"""A platform and an account id, as they stand in a row: escaped for COPY."""
+
+Until = Mapping[Account, datetime | None]
+"""Accounts, and the time before which their events are discarded. None: all events."""
+
+
+class Filtered(NamedTuple):
+    """What of a batch is kept, and how many events were discarded, by source."""
+
+    accepted: Sequence[Accepted]
+    dead: Sequence[NewDeadLetter]
+    opted_out: Counter[Source]
+
+
+def filter_opted_out(connection: Connection, accepted: Sequence[Accepted], dead: Sequence[NewDeadLetter]) -> Filtered:
+    """Discard the events of members who opted out, and remove them as authors of what others reacted to.
+
+    Nobody can opt out from here on until the caller commits.
+    """
+    key = opt_outs.lock_and_read_key(connection)
+    if key is None:
+        return Filtered(accepted, dead, Counter())
+    names = {(row.platform, name) for row, *_ in accepted for name in (row.member_id, row.object_author_id)}
+    accounts = {name: Account(name[0], _unescape(name[1])) for name in names if name[1] != NULL}
+    mentioned = {account for letter in dead for account in letter.accounts}
+    found = opt_outs.find(connection, key, {*accounts.values(), *mentioned})
+    if not found:
+        return Filtered(accepted, dead, Counter())
+    return _filter(accepted, dead, {name: found[each] for name, each in accounts.items() if each in found}, found)
+
+
+def _filter(
+    accepted: Sequence[Accepted], dead: Sequence[NewDeadLetter], names: Mapping[Name, datetime | None], until: Until
+) -> Filtered:
+    kept: list[Accepted] = []
+    dropped: list[Accepted] = []
+    for item in accepted:
+        row = item.row
+        if _is_discarded(row.occurred_at, names, (row.platform, row.member_id)):
+            dropped.append(item)
+        elif _is_discarded(row.occurred_at, names, (row.platform, row.object_author_id)):
+            kept.append(item._replace(row=row._replace(object_author_id=NULL), is_author_removed=True))
+        else:
+            kept.append(item)
+    letters = [letter for letter in dead if not _is_letter_discarded(letter, until)]
+    discarded = events.by_source(dropped)
+    discarded.update(letter.source for letter in dead)
+    discarded.subtract(letter.source for letter in letters)
+    return Filtered(kept, letters, +discarded)
+
+
+def _is_discarded(occurred_at: str, names: Mapping[Name, datetime | None], name: Name) -> bool:
+    if name not in names:
+        return False
+    until = names[name]
+    return until is None or datetime.fromisoformat(occurred_at) < until
+
+
+def _is_letter_discarded(letter: NewDeadLetter, until: Until) -> bool:
+    """Whether the letter names a member who opted out. A letter without a readable time may be from before that."""
+    limits = [until[account] for account in letter.accounts if account in until]
+    at = letter.occurred_at
+    return any(limit is None or at is None or at < limit for limit in limits)
+
+
+def _unescape(value: str) -> str:
+    """Undo what `events.copy_text` does."""
+    return _ESCAPE.sub(lambda found: _UNESCAPED.get(found[1], found[1]), value) if "\\" in value else value

@@ -1,0 +1,1 @@
+"""The schema: tables, migrations, partitions, and the privileges that workers need."""
