@@ -147,7 +147,7 @@ def note_presence(notice: object = None) -> bool:
     try:
         presence = decode_presence(notice)
     except InvalidEvent as error:
-        log.event("presence_refused", level=logging.ERROR, advice="correct the bot that sends it", error=error)
+        log.event("presence_refused", level=logging.ERROR, advice="correct the bot that sends it", detail=error)
         return False
     with transaction(_engine()) as connection:
         return store_presence(connection, presence)

@@ -57,7 +57,7 @@ def prepare(sender: Any, **_: object) -> None:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - Celery's logging is not set up yet
         sys.exit(2)
     except (Unavailable, RedisError) as error:
-        log.event("server_unavailable", level=logging.WARNING, error=error)
+        log.event("server_unavailable", level=logging.WARNING, detail=error)
 
 
 @worker_process_init.connect
@@ -123,7 +123,7 @@ class Consumer(consumer.Consumer):
         try:
             _check_and_make_room()
         except (ConfigError, Unavailable, RedisError) as error:
-            log.event("server_unavailable", level=logging.WARNING, error=error)
+            log.event("server_unavailable", level=logging.WARNING, detail=error)
 
 
 class ClaimStep(bootsteps.StartStopStep):
@@ -177,4 +177,4 @@ class ClaimStep(bootsteps.StartStopStep):
         try:
             look(self.redis)
         except RedisError as error:
-            self.throttle.warn("claim_failed", error=error)
+            self.throttle.warn("claim_failed", detail=error)

@@ -186,7 +186,7 @@ counts again; /opt_out ends that, too."
         try:
             return ask(self._connected(), Account(self._platform, account_id))
         except Exception as error:
-            log.event("member_command_failed", level=logging.ERROR, command=command, error=error)
+            log.event("member_command_failed", level=logging.ERROR, command=command, detail=error)
             return failed
 
     def _connected(self) -> "Engine":

@@ -74,7 +74,7 @@ class Outbox:
             # A program that ends does not retry.
             self._try_at = math.inf if self._is_ending else time.monotonic() + RETRY_SECONDS
             advice = "events are kept on disk until Redis answers"
-            self._throttle.warn("redis_unavailable", advice=advice, error=error, folder=self._folder)
+            self._throttle.warn("redis_unavailable", advice=advice, detail=error, folder=self._folder)
             return False
         if self._is_down:
             self._is_down = False
@@ -126,7 +126,7 @@ class Outbox:
             raise error
         self._spools.remove(spool)
         advice = "set aside, with what is left in it"
-        log.event("spool_damaged", level=logging.ERROR, advice=advice, error=error, path=spool.path)
+        log.event("spool_damaged", level=logging.ERROR, advice=advice, detail=error, path=spool.path)
         spool.set_aside()
 
     def _remove(self, spool: Spool, last: int) -> None:
@@ -137,7 +137,7 @@ class Outbox:
             self._warn_of_disk("the spool still holds what was sent", error)
 
     def _warn_of_disk(self, advice: str, error: Exception) -> None:
-        self._throttle.warn("spool_unavailable", advice=advice, error=error, folder=self._folder)
+        self._throttle.warn("spool_unavailable", advice=advice, detail=error, folder=self._folder)
 
     def _adopt(self) -> None:
         if time.monotonic() >= self._adopt_at:
