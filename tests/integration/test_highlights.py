@@ -13,7 +13,9 @@ from tests import reference, rows, strategies
 from tests.conftest import empty
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(drawn=strategies.communities())
 def test_compute_day__equals_the_slow_obvious_computation(engine: Engine, drawn: strategies.Community) -> None:
     """Whatever happened, in whatever zone and whoever is whom, the rows are those of the reference."""

@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 import pytest
 from celery import Celery
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from participation import event, message
@@ -53,6 +53,9 @@ values = st.recursive(
 )
 
 
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A loaded machine is no failure."""
+
 PIECES = [b"", b'"', b"\\", b"}", b"[", b",", b"0", b"e9", b"null", b"\xff", b"\0", b"\t", b"\n", b"\r", b"\x1f", b" "]
 """What damage puts in."""
 
@@ -76,6 +79,7 @@ def stock(body: bytes, **headers: object) -> bytes:
     return json.dumps(envelope).encode()
 
 
+@PATIENT
 @given(events, st.sampled_from([None, IMPORT_ID]))
 def test_row__what_our_clients_send_is_plain_and_read_rightly(value: Mapping[str, Any], import_id: UUID | None) -> None:
     raw = message.encode(event.encode(event.decode(value)), import_id)
@@ -97,7 +101,7 @@ def test_row__what_stock_celery_sends_is_plain() -> None:
     assert found == looked_at(raw)
 
 
-@settings(max_examples=300)
+@settings(PATIENT, max_examples=300)
 @given(events, st.sampled_from([*event.Event.model_fields, "surprise"]), values)
 def test_row__any_value_of_a_field_is_read_as_by_a_full_look(
     value: Mapping[str, Any], field: str, other: object
@@ -106,7 +110,7 @@ def test_row__any_value_of_a_field_is_read_as_by_a_full_look(
     assert fast_decode.decode_row(raw) in {None, looked_at(raw)}
 
 
-@settings(max_examples=300)
+@settings(PATIENT, max_examples=300)
 @given(events, st.data())
 def test_row__any_damage_is_read_as_by_a_full_look(value: Mapping[str, Any], data: st.DataObject) -> None:
     """Bytes changed, cut out or put in, in the envelope or in the body."""
