@@ -16,6 +16,17 @@ from participation.store.schema.tables import metadata
 _numbers = count(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _patience() -> Iterator[None]:
+    """Whoever sends an event waits for Redis as long as it may: on a loaded machine its default is soon over.
+
+    Tests in which Redis is silent set how long it is waited for.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PARTICIPATION_PUBLISH_TIMEOUT_SECONDS", "60")
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     with Postgres(tmp_path_factory.mktemp("postgres")) as server:

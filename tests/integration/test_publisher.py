@@ -23,7 +23,7 @@ from participation.publish import Left, Publisher, spool
 from participation.publish.outbox import Outbox
 from participation.publish.sender import Sender
 from tests.rows import event
-from tests.worker import eventually
+from tests.worker import SECONDS, eventually
 
 SPOOL = "spool"
 
@@ -40,7 +40,6 @@ def redis(bus: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     """The server, empty, and the settings of a publisher that uses it."""
     monkeypatch.setenv("REDIS_URL", bus.url)
     monkeypatch.setenv("PARTICIPATION_SPOOL_DIR", str(tmp_path / SPOOL))
-    monkeypatch.setenv("PARTICIPATION_PUBLISH_TIMEOUT_SECONDS", "0.5")
     with Redis.from_url(bus.url) as client:
         client.flushall()
         yield client
@@ -88,7 +87,7 @@ def bot(program: str) -> "subprocess.Popen[bytes]":
 
 
 def ends(process: "subprocess.Popen[bytes]") -> bytes:
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 0
     return said
 
@@ -100,7 +99,7 @@ def test_track__every_event_is_a_message_in_its_order(redis: Redis, publisher: P
     """What was tracked is in the queue after a flush, each event by itself and as it was, and the counters say so."""
     given = events(1_234)
     assert all(publisher.track(item) for item in given)
-    assert publisher.flush() == Left(0, 0)
+    assert publisher.flush(SECONDS) == Left(0, 0)
     assert queued(redis) == [item["object_id"] for item in given]
     raw: Any = redis.lindex(keys.EVENTS, -1)
     assert decoded(raw) == given[0]
@@ -131,7 +130,7 @@ def test_track__from_coroutines_and_threads_at_once(redis: Redis, publisher: Pub
         others = pool.map(publisher.track, given[1_000:])
         asyncio.run(bot())
         assert all(others)
-    assert publisher.flush() == Left(0, 0)
+    assert publisher.flush(SECONDS) == Left(0, 0)
     assert sorted(queued(redis)) == sorted(item["object_id"] for item in given)
 
 
@@ -142,7 +141,7 @@ def test_track__invalid_event_is_the_callers(redis: Redis, publisher: Publisher)
     with pytest.raises(InvalidEvent, match="member_id: must be a string"):
         publisher.track({**first, "member_id": 7})
     publisher.track(second)
-    assert publisher.flush() == Left(0, 0)
+    assert publisher.flush(SECONDS) == Left(0, 0)
     assert (queued(redis), publisher.counters().invalid) == (["0", "1"], 1)
 
 
@@ -151,7 +150,7 @@ def test_track__keeps_the_event_as_it_was(redis: Redis, publisher: Publisher) ->
     given = event(object_id="1", metadata={"emoji": "🎉"})
     publisher.track(given)
     given["metadata"]["emoji"] = "👎"
-    publisher.flush()
+    publisher.flush(SECONDS)
     raw: Any = redis.lindex(keys.EVENTS, 0)
     assert decoded(raw)["metadata"] == {"emoji": "🎉"}
 
@@ -159,7 +158,7 @@ def test_track__keeps_the_event_as_it_was(redis: Redis, publisher: Publisher) ->
 def test_note_presence__is_a_task_for_the_workers(redis: Redis, publisher: Publisher) -> None:
     """It takes the way of the events, into the queue of the nightly work."""
     publisher.note_presence(Presence("c", "irc", False, datetime(2026, 3, 1, tzinfo=UTC)))
-    assert publisher.flush() == Left(0, 0)
+    assert publisher.flush(SECONDS) == Left(0, 0)
     raw: Any = redis.lindex(keys.NIGHTLY, 0)
     envelope = orjson.loads(raw)
     assert envelope["headers"]["task"] == keys.NOTE_PRESENCE
@@ -208,10 +207,12 @@ def test_outage__what_comes_after_it_does_not_wait_for_the_spool(
     assert sorted(map(int, queued(redis))) == [*range(4_000)]
 
 
-def test_outage__a_redis_that_hangs_is_no_different(redis: Redis, publisher: Publisher) -> None:
+def test_outage__a_redis_that_hangs_is_no_different(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """It accepts and does not answer: the events are on the disk after the timeout, and in Redis after it."""
+    monkeypatch.setenv("PARTICIPATION_PUBLISH_TIMEOUT_SECONDS", "0.5")
+    publisher = Publisher()
     publisher.track(event(object_id="first"))
-    publisher.flush()
+    publisher.flush(SECONDS)
     redis.client_pause(60_000, all=False)
     for item in events(10):
         publisher.track(item)
@@ -220,6 +221,7 @@ def test_outage__a_redis_that_hangs_is_no_different(redis: Redis, publisher: Pub
     eventually(lambda: publisher.left() == Left(0, 0))
     # Those whose answer was lost may be there twice: they are recognised when they are stored.
     assert {*queued(redis)} == {"first", *(str(number) for number in range(10))}
+    publisher.close()
 
 
 def test_outage__a_redis_that_is_full_is_no_different(redis: Redis, publisher: Publisher) -> None:
@@ -300,12 +302,11 @@ def test_close__takes_nothing_more_and_says_what_is_left(
     following.close()
 
 
-def test_close__deadline_holds_while_redis_hangs(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_close__deadline_holds_while_redis_hangs(redis: Redis) -> None:
     """With a thread that waits for an answer, what it has in hand and what waits behind it gets onto the disk."""
-    monkeypatch.setenv("PARTICIPATION_PUBLISH_TIMEOUT_SECONDS", "60")
     publisher = Publisher()
     publisher.track(event(object_id="first"))
-    publisher.flush()
+    publisher.flush(SECONDS)
     redis.client_pause(60_000, all=False)
     try:
         for item in events(1_500):
@@ -415,7 +416,7 @@ def test_publishers__never_share_a_file(away: Valkey, redis: Redis, tmp_path: Pa
     assert len([path for path in files(tmp_path) if path.suffix == spool.SUFFIX]) == 4
     away.start()
     for publisher in mine:
-        assert publisher.flush(30) == Left(0, 0)
+        assert publisher.flush(SECONDS) == Left(0, 0)
         publisher.close()
     following = Publisher()
     following.track(event(object_id="last"))
@@ -453,9 +454,9 @@ def test_close__sends_what_came_while_the_thread_was_busy_with_the_spools(
     monkeypatch.setattr(Outbox, "send_spooled", look_for_long)
     first, last = events(2)
     publisher.track(first)
-    assert is_busy.wait(30)
+    assert is_busy.wait(SECONDS)
     publisher.track(last)
-    assert publisher.close() == Left(0, 0)
+    assert publisher.close(SECONDS) == Left(0, 0)
     assert queued(redis) == ["0", "1"]
 
 

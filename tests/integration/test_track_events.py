@@ -33,7 +33,7 @@ from participation.publish import track_events as track_events_module
 from participation.publish.sender import Sender
 from participation.store.database import connect
 from tests.rows import event
-from tests.worker import at_rest, eventually, running
+from tests.worker import SECONDS, at_rest, eventually, running
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -118,7 +118,7 @@ def test_track_events__refusal_in_the_middle_says_how_many_were_taken(redis: Red
 
 
 def test_track_events__silence_in_the_middle_then_again_is_stored_once(
-    redis: Redis, engine: Engine, tmp_path: Path
+    redis: Redis, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Redis that stops answering is not waited for; sending again from what the error says repeats nothing."""
     sent = events(1_300)
@@ -126,10 +126,14 @@ def test_track_events__silence_in_the_middle_then_again_is_stored_once(
     def read() -> Iterator[dict[str, Any]]:
         yield from sent[:700]
         redis.client_pause(60_000, all=False)
+        patch.setitem(track_event.__dict__, "sender", Sender(broker.connect(settings.load().redis(), 0.2)))
         yield from sent[700:]
 
-    with pytest.raises(Unavailable, match="first 500; of the next 500 it is unknown") as caught:
-        track_events(read())
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(Unavailable, match="first 500; of the next 500 it is unknown") as caught,
+    ):
+        track_events(read(), queue_limit=None)
     assert caught.value.acknowledged == 500
     redis.client_unpause()
     # The command that hung is carried out now, if its connection had not been given up.
@@ -224,10 +228,12 @@ def test_delay__threads_do_not_share_a_connection(redis: Redis) -> None:
 
 def test_push__answer_that_comes_late_is_not_taken_for_another(redis: Redis) -> None:
     """A connection on which an answer is outstanding is given up, and the next call opens another."""
-    sender = Sender(redis_client.connect(settings.load().redis(), 0.2))
+    sender = Sender(redis_client.connect(settings.load().redis(), SECONDS))
     sender.push([b"1"])
     before = connections(redis)
     redis.client_pause(60_000, all=False)
+    (kept,) = sender._idle
+    kept._sock.settimeout(0.2)
     with pytest.raises(RedisTimeout):
         sender.push([b"2"])
     redis.client_unpause()
@@ -237,7 +243,7 @@ def test_push__answer_that_comes_late_is_not_taken_for_another(redis: Redis) -> 
 
 def test_push__server_that_is_no_longer_the_primary_is_left(redis: Redis) -> None:
     """Its refusal ends the connection: the next call asks anew where the primary is."""
-    sender = Sender(redis_client.connect(settings.load().redis(), 2.0))
+    sender = Sender(redis_client.connect(settings.load().redis(), SECONDS))
     sender.push([b"1"])
     before = connections(redis)
     redis.replicaof("127.0.0.1", 1)
@@ -253,7 +259,7 @@ def test_push__server_that_is_no_longer_the_primary_is_left(redis: Redis) -> Non
 
 def test_push__refusal_leaves_the_connection_as_it_was(redis: Redis) -> None:
     """Redis has answered: the connection that has brought a refusal brings the next message."""
-    sender = Sender(redis_client.connect(settings.load().redis(), 2.0))
+    sender = Sender(redis_client.connect(settings.load().redis(), SECONDS))
     sender.push([b"1"])
     before = connections(redis)
     redis.config_set("maxmemory", 1)
@@ -286,7 +292,7 @@ def test_delay__child_does_not_use_its_parents_connection(redis: Redis) -> None:
     """After a fork both send at the same time, each on a connection of its own, and the parent's stays as it is."""
     before = connections(redis)
     folder = Path(__file__).parents[2]
-    subprocess.run([sys.executable, "-c", FORK], cwd=folder, env=os.environ, timeout=60, check=True)
+    subprocess.run([sys.executable, "-c", FORK], cwd=folder, env=os.environ, timeout=SECONDS, check=True)
     assert sorted(waiting(redis)) == sorted(
         ["parent", "after", *(f"{who}{n}" for who in ("parent", "0") for n in range(200))]
     )
