@@ -41,6 +41,7 @@ from tests.standins.discord_harbour import (
     WAVE,
     Scenario,
     harbour,
+    is_online,
     online,
     play,
 )
@@ -367,7 +368,7 @@ def test_voice__change_before_the_first_round(servers: Redis, engine: Engine) ->
         await until(lambda: platform.identified == 1)
         await platform.voice(guild, BEN, None)
         await platform.voice(guild, ADA, HALL)
-        await until(bot.is_ready)
+        await until(lambda: is_online(bot))
         await bot.close()
         await task
 
@@ -483,9 +484,9 @@ def test_voice__rounds_while_connected_only(servers: Redis, engine: Engine, monk
             await bot.add_cog(ParticipationCog(bot, publisher=publisher))
             task = asyncio.create_task(bot.start(TOKEN))
             await until(lambda: count() > 4)
+            disconnected = asyncio.create_task(bot.wait_for("disconnect"))
             async with platform.unreachable():
-                await until(lambda: not bot.ws.open)
-                await asyncio.sleep(0)
+                await disconnected
                 before = count()
                 await asyncio.sleep(0.1)
                 seen.extend([before, count()])
@@ -558,7 +559,7 @@ def test_bot__does_not_notice_what_goes_wrong(servers: Redis, engine: Engine, ca
         async with bot:
             await bot.add_cog(ParticipationCog(bot))
             task = asyncio.create_task(bot.start(TOKEN))
-            await until(bot.is_ready)
+            await until(lambda: is_online(bot))
             await platform.message(guild, GENERAL, ADA, at=datetime(2099, 1, 1, tzinfo=UTC))
             await platform.react(guild, GENERAL, ADA, 5000, "\0", author=BEN)
             await platform.message(guild, GENERAL, ADA)
@@ -676,7 +677,7 @@ def test_intents__missing_ones_are_named_at_the_start(
         async with bot:
             await bot.add_cog(ParticipationCog(bot))
             task = asyncio.create_task(bot.start(TOKEN))
-            await until(bot.is_ready)
+            await until(lambda: is_online(bot))
             await platform.message(guild, GENERAL, ADA)
             await platform.join(guild, DORA, datetime.now(UTC))
             await platform.voice(guild, BEN, None)

@@ -28,12 +28,20 @@ def harbour(platform: Discord) -> Guild:
     return guild
 
 
+def is_online(bot: discord.Client) -> bool:
+    """Whether it is ready and has its guilds.
+
+    Ready it is also without them, once none has come for as long as it waits for each.
+    """
+    return bot.is_ready() and not any(guild.unavailable for guild in bot.guilds)
+
+
 @asynccontextmanager
 async def online(bot: discord.Client) -> AsyncIterator[None]:
-    """Run a bot until the block ends, from when it is ready."""
+    """Run a bot until the block ends, from when it is ready and has its guilds."""
     async with bot:
         task = asyncio.create_task(bot.start(TOKEN))
-        await until(lambda: task.done() or bot.is_ready())
+        await until(lambda: task.done() or is_online(bot))
         if task.done():
             await task
         yield
