@@ -9,8 +9,6 @@ from enum import Enum
 from types import TracebackType
 from typing import Self
 
-from participation.local.processes import free_port
-
 BYTES = 65_536
 
 
@@ -29,11 +27,11 @@ class Proxy:
     """
 
     def __init__(self, port: int) -> None:
-        self.port = free_port()
         self.lost = 0
         self._target = port
         self._mode, self._word, self._after, self._left = Mode.PASS, b"", b"", 0
-        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
         self._closed = False
         self._sockets: list[socket.socket] = []
         self._run(self._accept)

@@ -17,7 +17,7 @@ from redis import Redis
 from sqlalchemy import Engine, text
 
 from participation import keys, message
-from participation.local.processes import spawn, wait_until
+from participation.local.process import free_port, spawn, wait_until
 from participation.store.database import connect
 from tests.commands import PARTICIPATION, run
 from tests.rows import event, put
@@ -228,6 +228,8 @@ def test_procfile__runs_under_honcho(
     folder.mkdir()
     shutil.copy(ROOT / "Procfile", folder)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    # The third of them gets the port that is 200 further on; of its own choice another run may have it.
+    monkeypatch.setenv("PORT", str(free_port() - 200))
     honcho = [sys.executable, "-m", "honcho", "start"]
     subprocess.run([*honcho, "release"], cwd=folder, capture_output=True, timeout=SECONDS, check=True)
     redis.lpush(keys.EVENTS, message.encode(event()))

@@ -23,6 +23,7 @@ from participation.local.postgres import Postgres
 from participation.local.processes import free_port
 from participation.local.server import Server
 from participation.local.valkey import Valkey
+from tests.worker import SECONDS
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes to another account")
 
@@ -172,7 +173,7 @@ class TestPostgres:
     @pytest.mark.skipif(sys.platform != "linux", reason="a signal at the parent's death is Linux's")
     def test_process__ends_with_its_parent(self, tmp_path: Path) -> None:
         """Killing the process that started the server ends the server, in order."""
-        assert psutil.wait_procs([orphan(Postgres, tmp_path)], timeout=30)[1] == []
+        assert psutil.wait_procs([orphan(Postgres, tmp_path)], timeout=SECONDS)[1] == []
         assert "database system is shut down" in (tmp_path / "postgresql.log").read_text()
         with Postgres(tmp_path):
             pass
@@ -196,21 +197,24 @@ class TestPostgres:
 
 @as_root
 class TestPostgresAsRoot:
-    def test_start__in_a_folder_that_only_root_reaches(self, tmp_path: Path) -> None:
+    def test_start__in_a_folder_that_only_root_reaches(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The cluster moves to the temp directory while the server runs, and back; no permission changes."""
         closed = tmp_path / "closed"
         closed.mkdir(0o700)
-        before = set(Path(tempfile.gettempdir()).glob("participation-*"))
-        server = Postgres(closed / "postgres")
-        for _ in range(2):
-            with server:
-                assert psutil.Process(server.pid).uids().effective != 0
-                other = (server.folder / system_user.LINK).resolve()
-                assert other.parent == Path(tempfile.gettempdir()).resolve()
-                ask(server, "CREATE TABLE IF NOT EXISTS kept (number int)")
-            assert not other.exists()
-        assert (mode(closed), mode(tmp_path)) == (0o700, 0o700)
-        assert set(Path(tempfile.gettempdir()).glob("participation-*")) == before
+        # One of its own: into the machine's others put theirs at the same time.
+        with tempfile.TemporaryDirectory(prefix="reachable-") as temp:
+            Path(temp).chmod(0o711)
+            monkeypatch.setattr(tempfile, "tempdir", temp)
+            server = Postgres(closed / "postgres")
+            for _ in range(2):
+                with server:
+                    assert psutil.Process(server.pid).uids().effective != 0
+                    other = (server.folder / account.LINK).resolve()
+                    assert other.parent == Path(temp).resolve()
+                    ask(server, "CREATE TABLE IF NOT EXISTS kept (number int)")
+                assert not other.exists()
+            assert (mode(closed), mode(tmp_path), mode(Path(temp))) == (0o700, 0o700, 0o711)
+            assert [*Path(temp).iterdir()] == []
         assert {file.name for file in server.folder.iterdir()} == {
             "cluster",
             "lock",
@@ -220,8 +224,8 @@ class TestPostgresAsRoot:
 
     def test_start__after_a_crash_of_us_finds_the_other_place(self, tmp_path: Path) -> None:
         """The folder leads to the cluster elsewhere when nobody was left to move it back."""
-        psutil.wait_procs([orphan(Postgres, tmp_path)], timeout=30)
-        other = (tmp_path / system_user.LINK).resolve()
+        psutil.wait_procs([orphan(Postgres, tmp_path)], timeout=SECONDS)
+        other = (tmp_path / account.LINK).resolve()
         with Postgres(tmp_path) as server:
             assert ask(server, "SHOW data_directory") == [(str(other / "cluster"),)]
         assert not other.exists()
@@ -335,7 +339,7 @@ class TestValkey:
     @pytest.mark.skipif(sys.platform != "linux", reason="a signal at the parent's death is Linux's")
     def test_process__ends_with_its_parent(self, tmp_path: Path) -> None:
         """Killing the process that started the server ends the server, in order."""
-        assert psutil.wait_procs([orphan(Valkey, tmp_path)], timeout=30)[1] == []
+        assert psutil.wait_procs([orphan(Valkey, tmp_path)], timeout=SECONDS)[1] == []
         assert "bye bye" in (tmp_path / "valkey.log").read_text()
 
 

@@ -18,7 +18,7 @@ from redis import Redis
 
 from participation.local import supervisor as room
 from participation.local.postgres import Postgres
-from participation.local.processes import wait_until
+from participation.local.process import free_port, wait_until
 from participation.local.supervisor import Command, Supervisor
 from participation.local.valkey import Valkey
 
@@ -137,6 +137,11 @@ class Up:
     def __init__(self, folder: Path, **environment: str) -> None:
         self.data_dir = folder / "data"
         self.log = folder / "up.log"
+        self.data_dir.mkdir(exist_ok=True)
+        for name in ("postgres", "valkey", "flower"):
+            # It looks for one a while before it is used, and every run on this machine would choose the usual ones.
+            if not (port := self.data_dir / f"{name}.port").exists():
+                port.write_text(str(free_port()))
         kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
@@ -155,7 +160,9 @@ class Up:
         assert text in self.said()
 
     def family(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
+        with suppress(psutil.NoSuchProcess):
+            return psutil.Process(self.process.pid).children(recursive=True)
+        return []
 
     def environment(self) -> dict[str, str]:
         lines = (self.data_dir / "env").read_text().splitlines()
