@@ -16,7 +16,7 @@ from participation.bots.aiogram import Participation
 from participation.bots.telegram import ALLOWED_UPDATES, add_participation
 from participation.local.processes import wait_until
 from tests.standins.telegram import TOKEN, Telegram
-from tests.worker import eventually
+from tests.worker import SECONDS, eventually
 
 Communities = Mapping[int, str] | None
 
@@ -35,7 +35,7 @@ class _Threaded:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
-        self._thread.join(30)
+        self._thread.join(SECONDS)
         assert not self._thread.is_alive()
         if self.failure is not None:
             raise self.failure
@@ -97,9 +97,9 @@ class AiogramBot(_Threaded):
             await close(http)
 
     def stop(self) -> None:
-        if wait_until(lambda: self.dispatcher._stop_signal is not None or not self._thread.is_alive(), 30):
+        if wait_until(lambda: self.dispatcher._stop_signal is not None or not self._thread.is_alive(), SECONDS):
             assert self._loop is not None
-            asyncio.run_coroutine_threadsafe(self.dispatcher.stop_polling(), self._loop).result(30)
+            asyncio.run_coroutine_threadsafe(self.dispatcher.stop_polling(), self._loop).result(SECONDS)
 
 
 def application(server: Telegram) -> ApplicationBuilder[Any, Any, Any, Any, Any, Any]:

@@ -19,7 +19,7 @@ from participation.local.valkey import Valkey
 from tests.standins.telegram import TOKEN, Telegram
 from tests.standins.telegram_updates import ADA, HARBOUR, NOON
 from tests.standins.telegram_updates import message as wrote
-from tests.worker import eventually
+from tests.worker import SECONDS, eventually
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -66,7 +66,7 @@ def test_killed_bot__loses_nothing_that_was_spooled(program: str, tmp_path: Path
             server.happens(*updates[50:])
             eventually(lambda: redis.llen(keys.EVENTS) == 60)
             bot.send_signal(signal.SIGTERM)
-            assert bot.wait(30) == 0
+            assert bot.wait(SECONDS) == 0
             raws: Any = redis.lrange(keys.EVENTS, 0, -1)
     found = {item["object_id"]: item["occurred_at"] for item in map(decoded, raws)}
     assert found == {str(7_000 + number): f"2026-03-10T12:{number // 60:02}:{number % 60:02}Z" for number in range(60)}

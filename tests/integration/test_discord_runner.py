@@ -20,6 +20,7 @@ from participation.bots.member_answers import COMMANDS
 from participation.local.valkey import Valkey
 from tests.standins.discord import TOKEN, Discord, standing_in, until
 from tests.standins.discord_harbour import ADA, BEN, FORUM, GENERAL, ROOM, harbour, online, play
+from tests.worker import SECONDS
 
 PROGRAM: Final = Path(sys.executable).with_name("participation")
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "discord_bot.py"
@@ -59,7 +60,7 @@ def check(*cases: tuple[Prepare, str]) -> list[tuple[int | None, list[str]]]:
         async with standing_in() as platform:
             prepare(platform)
             process = await start(platform, PROGRAM, "bot", "discord", "--check", **{VARIABLE: token})
-            out, err = await asyncio.wait_for(process.communicate(), 60)
+            out, err = await asyncio.wait_for(process.communicate(), SECONDS)
         assert token not in (out + err).decode()
         return process.returncode, (out or err.splitlines()[-1]).decode().splitlines()
 
@@ -130,7 +131,7 @@ async def running(platform: Discord, file: Path, *arguments: str) -> AsyncIterat
     try:
         await until(lambda: platform.identified > 0 or process.returncode is not None)
         yield process
-        _, err = await asyncio.wait_for(process.communicate(), 30)
+        _, err = await asyncio.wait_for(process.communicate(), SECONDS)
     finally:
         if process.returncode is None:
             process.kill()

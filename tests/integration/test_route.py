@@ -23,7 +23,7 @@ from participation.event import decode, event_id
 from participation.store.database import connect
 from participation.tasks import maintain
 from tests.rows import event
-from tests.worker import at_rest, eventually, running
+from tests.worker import SECONDS, at_rest, eventually, running
 from tests.worker import celery as celery_command
 
 STORED = text("SELECT * FROM participation_events ORDER BY occurred_at, event_id")
@@ -244,14 +244,24 @@ def test_worker__large_batches_from_a_backlog(redis: Redis, engine: Engine, tmp_
 
 def test_worker__ordinary_celery_commands_work(engine: Engine, worker: subprocess.Popen[bytes], tmp_path: Path) -> None:
     """`inspect ping`, `inspect stats` and `control shutdown` do what they do to any worker."""
-    ping = subprocess.run(celery_command("inspect", "ping", "--json"), capture_output=True, timeout=60, check=True)
-    (answer,) = json.loads(ping.stdout).values()
-    assert answer == {"ok": "pong"}
-    stats = subprocess.run(celery_command("inspect", "stats", "--json"), capture_output=True, timeout=60, check=True)
-    (numbers,) = json.loads(stats.stdout).values()
-    assert numbers["pool"]["max-concurrency"] == 2
-    subprocess.run(celery_command("control", "shutdown"), capture_output=True, timeout=60, check=False)
-    assert worker.wait(60) == 0
+    assert inspected("ping") == {"ok": "pong"}
+    assert inspected("stats")["pool"]["max-concurrency"] == 2
+    subprocess.run(celery_command("control", "shutdown"), capture_output=True, timeout=SECONDS, check=False)
+    assert worker.wait(SECONDS) == 0
+
+
+def inspected(what: str) -> Any:
+    """Ask the worker until it answers, for which it has a second each time, and return the answer."""
+    asked: list[subprocess.CompletedProcess[bytes]] = []
+
+    def ask() -> bool:
+        command = celery_command("inspect", what, "--json")
+        asked.append(subprocess.run(command, capture_output=True, timeout=SECONDS, check=False))
+        return asked[-1].returncode == 0
+
+    eventually(ask)
+    (answer,) = json.loads(asked[-1].stdout).values()
+    return answer
 
 
 def test_track_event__body_in_a_stock_worker_is_slow_and_right(redis: Redis, engine: Engine, tmp_path: Path) -> None:
@@ -414,7 +424,7 @@ def test_worker__wrong_setting_ends_it_with_one_clear_line(
 ) -> None:
     """A worker that cannot know its servers says which setting is wrong and ends with code 2."""
     monkeypatch.setenv(name, value)
-    ended = subprocess.run(celery_command("worker"), capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(celery_command("worker"), capture_output=True, text=True, timeout=SECONDS, check=False)
     assert ended.returncode == 2
     assert says in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -425,7 +435,7 @@ def test_worker__database_without_tables_ends_it_with_one_clear_line(
 ) -> None:
     """A worker does not start on a database that is not migrated; it says what to run."""
     monkeypatch.setenv("DATABASE_URL", empty_database)
-    ended = subprocess.run(celery_command("worker"), capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(celery_command("worker"), capture_output=True, text=True, timeout=SECONDS, check=False)
     assert ended.returncode == 2
     assert "run `participation migrate`" in ended.stderr
     assert "Traceback" not in ended.stderr

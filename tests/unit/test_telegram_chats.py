@@ -7,7 +7,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from participation.bots.bot_api.chats import FILE, Chats
+from participation.bots.telegram.chats import FILE, Chats
+from tests.worker import SECONDS
 
 OLD, NEW, OTHER, BOT = -4001, -1_001_000_004_001, -1_001_000_000_001, 123_456
 
@@ -16,7 +17,7 @@ def settle() -> None:
     """Wait for the threads that write."""
     for thread in threading.enumerate():
         if thread.name == "participation-chats":
-            thread.join(30)
+            thread.join(SECONDS)
 
 
 def test_chats__that_have_migrated_keep_their_place_over_a_restart(tmp_path: Path) -> None:
