@@ -392,8 +392,12 @@ def test_replay__unknown_id_sends_nothing(engine: Engine, redis: Redis) -> None:
     assert not redis.exists(keys.EVENTS)
 
 
-def test_replay__two_at_once_send_no_letter_twice(engine: Engine, redis: Redis, tmp_path: Path) -> None:
+def test_replay__two_at_once_send_no_letter_twice(
+    engine: Engine, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both hold letters at the same time, each its own, and together they send all of them once."""
+    # So that the first does not give up before the second is there.
+    monkeypatch.setenv("REDIS_URL", f"{os.environ['REDIS_URL']}?socket_timeout={SECONDS:.0f}")
     quarantine(engine, *map(wrong, range(300)))
     redis.client_pause(int(SECONDS * 1000), all=False)  # writes wait: each stands between choosing and sending
     try:
