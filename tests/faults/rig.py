@@ -34,7 +34,7 @@ SWEEP_SECONDS = 2
 RATE = 300.0
 """Events a second of each bot that runs through a fault of the matrix."""
 
-RECOVERY_SECONDS = 60.0
+RECOVERY_SECONDS = SECONDS
 """Within which everything must be back to rest after a fault, without a hand (I7)."""
 
 COMPUTE = """

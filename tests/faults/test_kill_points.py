@@ -9,7 +9,7 @@ import pytest
 from participation.local.processes import kill
 from tests.faults.report import Report
 from tests.faults.rig import Rig
-from tests.worker import eventually
+from tests.worker import SECONDS, eventually
 
 Judge = Callable[[str], Report]
 
@@ -52,6 +52,6 @@ def test_all_killed_after_claim__sweeper_brings_the_batch_back(rig: Rig, holds: 
             assert left
             eventually(lambda: not left & rig.open_batches())  # noqa: B023 - asked before the next turn
             worker.terminate()
-            worker.wait(60)
+            worker.wait(SECONDS)
         rig.worker()
     holds("all worker processes killed after the claim")

@@ -14,7 +14,7 @@ import pytest
 from tests.faults.proxy import Mode, Proxy
 from tests.faults.report import Report
 from tests.faults.rig import Rig, Servers, administer, answers, tear
-from tests.worker import eventually
+from tests.worker import SECONDS, eventually
 
 Judge = Callable[[str], Report]
 
@@ -65,7 +65,7 @@ def test_redis_killed__what_it_acknowledged_is_there(rig: Rig, holds: Judge) -> 
                 tear(rig.servers.valkey.folder)
                 rig.servers.valkey.start()
     holds("Redis killed, the end of its file torn")
-    assert rig.seen("longest_seconds") < DELAY_SECONDS + SLACK_SECONDS
+    assert rig.seen("longest_seconds") < SECONDS  # it is never silent, so that only a bot that hangs takes long
 
 
 @pytest.mark.matrix

@@ -14,7 +14,7 @@ from tests.faults.producer import COMMUNITIES
 from tests.faults.proxy import Mode, Proxy
 from tests.faults.report import Report
 from tests.faults.rig import Rig
-from tests.worker import eventually
+from tests.worker import SECONDS, eventually
 
 pytestmark = pytest.mark.matrix
 
@@ -65,7 +65,7 @@ def test_worker_told_to_stop__nothing_is_lost(rig: Rig, holds: Judge, asked: sig
             rig.more(100)
             with rig.fault():
                 worker.send_signal(asked)
-                worker.wait(60)
+                worker.wait(SECONDS)
                 rig.more(50)
         rig.worker()
     holds(f"worker told to stop: {asked.name}")
@@ -201,7 +201,7 @@ def test_unknown_failure__worker_stops_loudly_and_nothing_is_lost(rig: Rig, hold
         rig.more(100)
         with rig.fault():
             rig.sql(trigger)
-            assert worker.wait(60) == 1
+            assert worker.wait(SECONDS) == 1
             assert rig.said("worker_halted")
             assert rig.said("no room at the inn")
             rig.more(100)

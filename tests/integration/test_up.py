@@ -21,8 +21,8 @@ from participation.local.postgres import Postgres
 from participation.local.process import free_port, wait_until
 from participation.local.supervisor import Command, Supervisor
 from participation.local.valkey import Valkey
+from tests.worker import SECONDS
 
-SECONDS = 60
 UP = """
 import sys
 from pathlib import Path

@@ -39,7 +39,7 @@ INTENTS: Final = {
 """Which bit a bot must have asked for; what is not here depends on `guilds`, bit 0, or on none."""
 
 MEMBERS_BIT: Final = 1 << 1
-SECONDS: Final = 60.0
+SECONDS: Final = 180.0
 """As long as `tests.worker` waits, which programs that run against this one need not load."""
 
 

