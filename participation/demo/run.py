@@ -35,7 +35,7 @@ from participation.store.ingest.import_counts import ImportCounts
 from participation.store.members import links
 from participation.store.schema import migrate
 
-START_SECONDS: Final = 60.0
+START_SECONDS: Final = 120.0
 """Longest wait for the worker."""
 
 STOP_SECONDS: Final = 30.0
