@@ -1,5 +1,6 @@
 """Real servers for the tests: one PostgreSQL and one Valkey a run, on free ports; a database for each test."""
 
+import signal
 from collections.abc import Iterator
 from itertools import count
 
@@ -25,6 +26,12 @@ def _patience() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PARTICIPATION_PUBLISH_TIMEOUT_SECONDS", "60")
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """Ctrl-C ends what tests start: a shell has what it starts in the background, and all that starts, ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
