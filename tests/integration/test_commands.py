@@ -17,7 +17,7 @@ from redis import Redis
 from sqlalchemy import Engine, text
 
 from participation import keys, message
-from participation.local.process import free_port, spawn, wait_until
+from participation.local.processes import free_port, spawn, wait_until
 from participation.store.database import connect
 from tests.commands import PARTICIPATION, run
 from tests.rows import event, put

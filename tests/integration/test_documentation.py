@@ -168,7 +168,12 @@ def place(environment: None, database: str, programs: Path, tmp_path: Path) -> I
     """A folder of its own, which is also the home of what runs in it, and the servers of the test."""
     engine = connect(database)
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
-    own = {"PATH": path, "HOME": str(tmp_path), "BOT_TOKEN": "1:token", "PARTICIPATION_SPOOL_DIR": str(tmp_path / "spool")}
+    own = {
+        "PATH": path,
+        "HOME": str(tmp_path),
+        "BOT_TOKEN": "1:token",
+        "PARTICIPATION_SPOOL_DIR": str(tmp_path / "spool"),
+    }
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / "bin").symlink_to(programs)
     yield Place(tmp_path, engine, {**os.environ, **own})

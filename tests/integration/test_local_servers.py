@@ -209,7 +209,7 @@ class TestPostgresAsRoot:
             for _ in range(2):
                 with server:
                     assert psutil.Process(server.pid).uids().effective != 0
-                    other = (server.folder / account.LINK).resolve()
+                    other = (server.folder / system_user.LINK).resolve()
                     assert other.parent == Path(temp).resolve()
                     ask(server, "CREATE TABLE IF NOT EXISTS kept (number int)")
                 assert not other.exists()
@@ -225,7 +225,7 @@ class TestPostgresAsRoot:
     def test_start__after_a_crash_of_us_finds_the_other_place(self, tmp_path: Path) -> None:
         """The folder leads to the cluster elsewhere when nobody was left to move it back."""
         psutil.wait_procs([orphan(Postgres, tmp_path)], timeout=SECONDS)
-        other = (tmp_path / account.LINK).resolve()
+        other = (tmp_path / system_user.LINK).resolve()
         with Postgres(tmp_path) as server:
             assert ask(server, "SHOW data_directory") == [(str(other / "cluster"),)]
         assert not other.exists()

@@ -126,7 +126,7 @@ def test_track_events__silence_in_the_middle_then_again_is_stored_once(
     def read() -> Iterator[dict[str, Any]]:
         yield from sent[:700]
         redis.client_pause(60_000, all=False)
-        patch.setitem(track_event.__dict__, "sender", Sender(broker.connect(settings.load().redis(), 0.2)))
+        patch.setitem(track_event.__dict__, "sender", Sender(redis_client.connect(settings.load().redis(), 0.2)))
         yield from sent[700:]
 
     with (

@@ -18,7 +18,7 @@ from redis import Redis
 
 from participation.local import supervisor as room
 from participation.local.postgres import Postgres
-from participation.local.process import free_port, wait_until
+from participation.local.processes import free_port, wait_until
 from participation.local.supervisor import Command, Supervisor
 from participation.local.valkey import Valkey
 from tests.worker import SECONDS

@@ -13,7 +13,8 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from participation import settings
-from participation.cli import app, main
+from participation.cli import main
+from participation.cli.app import app
 from tests.worker import SECONDS
 
 OURS = ("PARTICIPATION_", "DATABASE_URL", "REDIS_URL")
@@ -193,7 +194,10 @@ UNSET = "{} is not set: put it into the environment or into .env, as {}://…, o
             (*LETTERS, "show", "x"),
             "Invalid value for 'ID': Input should be a valid integer, unable to parse string as an integer",
         ),
-        ((*LETTERS, "show", "22", "--json", "--event"), "--json cannot be combined with --event, which prints JSON as well"),
+        (
+            (*LETTERS, "show", "22", "--json", "--event"),
+            "--json cannot be combined with --event, which prints JSON as well",
+        ),
         ((*LETTERS, "replay"), WHICH),
         ((*LETTERS, "replay", "22", "--all"), WHICH),
         ((*LETTERS, "replay", "--reason", "rejected", "--all"), WHICH),
@@ -331,7 +335,8 @@ def test_bot__without_its_library(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     assert run("bot", "discord") == (
         2,
         "",
-        "error: the module discord is not installed: install community-participation[discord], as docs/install.md says\n",
+        "error: the module discord is not installed: install community-participation[discord], "
+        "as docs/install.md says\n",
     )
 
 

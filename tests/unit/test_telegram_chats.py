@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from participation.bots.telegram.chats import FILE, Chats
+from participation.bots.bot_api.chats import FILE, Chats
 from tests.worker import SECONDS
 
 OLD, NEW, OTHER, BOT = -4001, -1_001_000_004_001, -1_001_000_000_001, 123_456
