@@ -1,8 +1,13 @@
 """The errors of participation: one class for each decision that the catching code must make."""
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
-from click import ClickException
+# Celery's command line is made with click, and prints an error of click as one line. Other programs do not load click.
+if TYPE_CHECKING or "click" in sys.modules:
+    from click import ClickException as _CommandError
+else:
+    _CommandError = Exception
 
 
 class ParticipationError(Exception):
@@ -15,7 +20,7 @@ class ParticipationError(Exception):
     acknowledged: int = 0
 
 
-class ConfigError(ParticipationError, ClickException):
+class ConfigError(ParticipationError, _CommandError):
     """A setting, an argument or the state of a server is wrong. Stop: a retry will not help.
 
     It is also an error of click, so that Celery's command line prints it as one line and exits with code 2.

@@ -6,7 +6,7 @@ A bot hands in a JSON object (or an `Event`); `decode` turns it into an `Event` 
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha1
 from typing import Annotated, Any, Final
@@ -16,18 +16,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from participation.errors import InvalidEvent
-
-EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
-"""An event before this moment is refused (fixed)."""
-
-AHEAD: Final = timedelta(minutes=5)
-"""An event further ahead of the clock of whoever reads it is refused (fixed)."""
-
-METADATA_BYTES: Final = 4096
-"""Most bytes of `metadata`, as UTF-8 JSON without spaces (fixed)."""
-
-IDENTIFIER_CHARACTERS: Final = 255
-"""Most characters of an identifier (fixed)."""
+from participation.limits import AHEAD, EARLIEST, IDENTIFIER_CHARACTERS, METADATA_BYTES
 
 QUOTED: Final = 80
 """Most characters of a value that an error quotes."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Annotated, Any, Final
 
 import typer
@@ -86,6 +86,8 @@ def root(
 ) -> None:
     """Keep every participation event of a community exactly once, and turn every local day into highlights."""
     if version:
+        from importlib import metadata
+
         typer.echo(metadata.version(DISTRIBUTION))
         raise typer.Exit
 

@@ -10,10 +10,10 @@ from typing import Annotated, Final, Literal
 import msgspec
 import orjson
 
-from participation import event, message
+from participation import event, limits, message
 from participation.store.ingest.events import NULL, Row
 
-_Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=event.IDENTIFIER_CHARACTERS)]
+_Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=limits.IDENTIFIER_CHARACTERS)]
 
 
 class _Headers(msgspec.Struct, gc=False):
@@ -99,7 +99,7 @@ def _platform(name: str) -> str:
 
 def _metadata(value: dict[str, str | int | bool | None]) -> str:
     text = orjson.dumps(value)
-    if len(text) > event.METADATA_BYTES:
+    if len(text) > limits.METADATA_BYTES:
         raise ValueError
     return text.decode()
 

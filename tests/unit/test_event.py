@@ -21,7 +21,6 @@ from pydantic import ValidationError
 
 from participation.errors import InvalidEvent, ParticipationError
 from participation.event import (
-    EARLIEST,
     IDENTITY,
     ActorKind,
     Event,
@@ -32,6 +31,7 @@ from participation.event import (
     json_schema,
     to_json,
 )
+from participation.limits import EARLIEST
 from tests.rows import event
 
 REQUIRED = ("event_type", "platform", "community_id", "member_id", "occurred_at")

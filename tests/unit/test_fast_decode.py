@@ -19,6 +19,7 @@ from participation.event import ActorKind, EventType
 from participation.ingest import fast_decode
 from participation.ingest.decode import event_row
 from participation.keys import TRACK_EVENT
+from participation.limits import EARLIEST, METADATA_BYTES
 from participation.store.ingest.events import Row
 from tests.rows import event as valid_event
 
@@ -33,7 +34,7 @@ events = st.fixed_dictionaries(
         "community_id": identifiers,
         "member_id": identifiers,
         "occurred_at": st.datetimes(
-            min_value=event.EARLIEST.replace(tzinfo=None), max_value=event.EARLIEST.replace(year=2025, tzinfo=None)
+            min_value=EARLIEST.replace(tzinfo=None), max_value=EARLIEST.replace(year=2025, tzinfo=None)
         ).map(lambda moment: moment.isoformat() + "Z"),
     },
     optional={
@@ -131,7 +132,7 @@ def _damaged(raw: bytes, data: st.DataObject) -> bytes:
     "value",
     [
         valid_event(metadata={"n": 2**64}),
-        valid_event(metadata={"text": "x" * event.METADATA_BYTES}),
+        valid_event(metadata={"text": "x" * METADATA_BYTES}),
         valid_event(metadata={"list": []}),
         valid_event(metadata={"quoted": '"'}),
         valid_event(community_id="a\\b"),

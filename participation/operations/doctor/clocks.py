@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from participation.event import AHEAD
+from participation.limits import AHEAD
 from participation.operations.doctor.finding import Finding, fail, ok, warn
 
 EVEN_SECONDS: Final = 1.0

@@ -5,12 +5,14 @@ An event that occurred after the removal also shows that the bot, or another one
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from participation.event import AHEAD
-from participation.notices import Presence
+from participation.limits import AHEAD
+
+if TYPE_CHECKING:
+    from participation.notices import Presence
 
 
 class Removal(NamedTuple):
@@ -57,7 +59,7 @@ FOR UPDATE OF b
 _DELETE_PRESENCE = text("DELETE FROM community_bots WHERE community_id = :community_id AND platform = :platform")
 
 
-def store_presence(connection: Connection, presence: Presence) -> bool:
+def store_presence(connection: Connection, presence: "Presence") -> bool:
     """Store the notice unless a later one is stored; return whether it was stored. The caller commits."""
     return bool(connection.execute(_UPSERT_PRESENCE, presence._asdict()).rowcount)
 

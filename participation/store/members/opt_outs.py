@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from participation.accounts import Account
 from participation.errors import ConfigError
-from participation.event import AHEAD
+from participation.limits import AHEAD
 from participation.store import locks
 
 # Two statements in one round trip. The second one sees what was committed while the first one waited.
