@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlalchemy import Engine
 
+from participation import redis_client
 from participation.accounts import Account
 from participation.demo import people, simulation
 from participation.errors import Unavailable
@@ -39,6 +40,7 @@ START_SECONDS: Final = 120.0
 """Longest wait for the worker."""
 
 STOP_SECONDS: Final = 30.0
+REDIS_TIMEOUT_SECONDS: Final = 30.0
 
 
 def run_demo(out: TextIO) -> None:
@@ -57,7 +59,7 @@ def run_demo(out: TextIO) -> None:
         stack.enter_context(_worker(folder / "worker.log", postgres.url, valkey.url))
         engine = connect(postgres.url)
         stack.callback(engine.dispose)
-        redis = stack.enter_context(Redis.from_url(valkey.url))
+        redis = stack.enter_context(redis_client.connect(valkey.url, REDIS_TIMEOUT_SECONDS))
         bars = stack.enter_context(_progress(console))
         _arrange(engine)
         accepted, counts = _send(redis, engine, bars)

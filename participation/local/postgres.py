@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import psycopg2
 
+from participation import private_files
 from participation.errors import ConfigError, Unavailable
 from participation.local.processes import kill
 from participation.local.server import Server
@@ -97,9 +98,9 @@ class Postgres(Server):
         shutil.rmtree(unfinished, ignore_errors=True)
         password = self._place / PASSWORD
         password.unlink(missing_ok=True)
-        password.touch(0o600)
+        private_files.make_file(password)
         password.write_text(secrets.token_urlsafe(24))
-        unfinished.mkdir(0o700)
+        unfinished.mkdir(private_files.FOLDER_MODE)
         self._owner.give(password)
         self._owner.give(unfinished)
         self._initdb(unfinished, password)

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from participation import extras
+from participation import extras, private_files
 from participation.errors import ConfigError
 
 USERS = ("postgres", "nobody")
@@ -156,7 +156,7 @@ def _make(other: Path, user: SystemUser) -> Path:
         if not ELSEWHERE.exists() and other.parent == ELSEWHERE:
             ELSEWHERE.mkdir()
             ELSEWHERE.chmod(0o755)
-        other.mkdir(mode=0o700, exist_ok=True)
+        other.mkdir(mode=private_files.FOLDER_MODE, exist_ok=True)
         user.give(other)
     except OSError as error:
         raise ConfigError(f"no folder for the data of user {user.name}: {error}; choose another folder") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
 
+from participation import private_files
 from participation.errors import ConfigError
 from participation.local.postgres import Postgres
 from participation.local.processes import free_port
@@ -65,7 +66,7 @@ def up(data_dir: Path, out: TextIO) -> int:
 
 @contextmanager
 def _hold(data_dir: Path) -> Iterator[None]:
-    with open(data_dir / "lock", "w", opener=_private) as lock:
+    with open(data_dir / "lock", "w", opener=private_files.opener) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -122,7 +123,7 @@ def _announced(data_dir: Path, urls: dict[str, str]) -> Iterator[None]:
     """Name the servers to the other commands of this user for as long as they run."""
     file = data_dir / LOCAL_ENV
     unfinished = data_dir / f"{LOCAL_ENV}.new"
-    with open(unfinished, "w", opener=_private) as new:
+    with open(unfinished, "w", opener=private_files.opener) as new:
         new.writelines(f"{name}={value}\n" for name, value in urls.items())
     unfinished.replace(file)
     try:
@@ -177,7 +178,3 @@ def _without_password(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=f"{parts.username}@{host}" if parts.username else host, query="").geturl()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -106,3 +106,23 @@ def test_names__stand_in_keys_alone(value: str) -> None:
 def test_modules__have_a_docstring() -> None:
     """Each file says what comes in and what goes out."""
     assert [name(file) for file, tree in TREES.items() if not ast.get_docstring(tree)] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "home"),
+    [
+        ("advisory_xact_lock", "store/locks.py"),
+        ("create_engine(", "store/database.py"),
+        ("Redis.from_url(", "redis_client.py"),
+        ("0o600", "private_files.py"),
+        ("import lzma", "compression.py"),
+        ("timedelta(minutes=5)", "limits.py"),
+        ("Redis refuses to take", "publish/sender.py"),
+        ("write PLATFORM:ACCOUNT, for example", "accounts.py"),
+        ("failpoint", None),
+        (".getLogger(__name__)", None),
+    ],
+)
+def test_things__have_one_home(words: str, home: str | None) -> None:
+    """What several parts need is written once, and they import it."""
+    assert [name(file) for file in FILES if words in file.read_text("utf-8")] == ([home] if home else [])
