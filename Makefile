@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults bench check lint types layers format coverage lock clean
+.PHONY: help demo test test-lowest test-install faults bench check lint types layers format coverage lock clean
 
 # The first Python on this machine that is new enough.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -12,14 +12,16 @@ export PIP_NO_CACHE_DIR := 1
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-# The stamp is written last, so a broken installation is begun anew.
-.venv/installed: requirements.lock pyproject.toml
+# One folder for each lock file. The stamp is written last, so a broken installation is made again.
+.venv/installed: requirements.lock
+.venv-lowest/installed: requirements-lowest.lock
+.venv/installed .venv-lowest/installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python >= 3.11 found; install one or run make PYTHON=/path/to/python3" >&2; exit 2; }
-	@echo "making .venv from requirements.lock ..."
-	@rm -rf .venv
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --require-hashes --only-binary :all: -r requirements.lock
-	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@echo "making $(@D) from $(filter %.lock,$^) ..."
+	@rm -rf $(@D)
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --require-hashes --only-binary :all: -r $(filter %.lock,$^)
+	@$(@D)/bin/pip install --quiet --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
 demo: .venv/installed ## run the whole route on a simulated community and print its best day
@@ -30,6 +32,12 @@ PYTEST := pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
 test: .venv/installed ## all tests, on servers that they start themselves
 	$(BIN)/$(PYTEST)
+
+test-lowest: .venv-lowest/installed ## all tests but the faults, with the lowest versions of all dependencies
+	.venv-lowest/bin/$(PYTEST) --ignore=tests/faults
+
+test-install: .venv/installed ## build the wheel; publish with the base install alone; run the demo from the wheel
+	$(BIN)/python -m tests.install
 
 # SEED: what the bots send and when faults happen. MINUTES or EVENTS: a random sequence of faults instead of the matrix.
 SEED ?= 1
@@ -78,11 +86,15 @@ coverage: .venv/installed ## the tests with branch coverage, which must be at le
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 
-lock: ## write both lock files anew (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-header --all-extras --group dev pyproject.toml --output-file requirements.lock
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-header benchmarks/requirements-stock.in --output-file benchmarks/requirements-stock.lock
+# The lowest versions that pyproject.toml allows, with today's development tools. aiogram[redis] is beside them, because
+# it needs a redis below 8.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+lock: ## write all lock files anew (needs uv)
+	$(LOCK) --all-extras --group dev pyproject.toml --output-file requirements.lock
+	{ $(PYTHON) .ci/development_tools.py; echo 'aiogram[redis]'; } | $(LOCK) --resolution lowest-direct \
+		--all-extras pyproject.toml - --output-file requirements-lowest.lock
+	$(LOCK) benchmarks/requirements-stock.in --output-file benchmarks/requirements-stock.lock
 
 clean: ## remove what make made
-	rm -rf .venv $(STOCK) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .venv-lowest $(STOCK) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

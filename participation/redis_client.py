@@ -1,6 +1,7 @@
 """Clients of Redis, for all that does not go through Celery."""
 
-from typing import TYPE_CHECKING, Final
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from participation.errors import ConfigError
@@ -34,8 +35,13 @@ def connect(url: str, timeout_seconds: float) -> "Redis":
     """
     from redis import Redis
     from redis.backoff import NoBackoff
+    from redis.connection import AbstractConnection
     from redis.exceptions import RedisError
     from redis.retry import Retry
+
+    # Before 7.2 redis-py has other names for the option that keeps a connection from telling the client's name.
+    has_driver_info = "driver_info" in signature(AbstractConnection).parameters
+    anonymous: dict[str, Any] = {"driver_info": None} if has_driver_info else {"lib_name": None, "lib_version": None}
 
     try:
         client = Redis.from_url(
@@ -46,7 +52,7 @@ def connect(url: str, timeout_seconds: float) -> "Redis":
             max_connections=MAX_CONNECTIONS,
             # Nothing is asked at the start of a connection that we do not need: each answer may be slow.
             protocol=2,
-            driver_info=None,
+            **anonymous,
         )
         # Made and thrown away: otherwise a wrong option in the URL would only be noticed on connecting.
         client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)

@@ -12,6 +12,11 @@ from typer.main import get_command
 from participation.errors import ConfigError
 from participation.extras import DISTRIBUTION
 
+try:
+    from typer import TyperException
+except ImportError:  # before 0.26 Typer raises the errors of click
+    from click import ClickException as TyperException  # type: ignore[assignment]
+
 COMMANDS: Final = {
     "up": "Run everything on this machine until Ctrl-C.",
     "demo": "Run the whole route on a simulated community, and print its best day.",
@@ -59,7 +64,7 @@ class _LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         try:
             return super().resolve_command(ctx, args)
-        except typer.TyperException as error:
+        except TyperException as error:
             near = get_close_matches(args[0], COMMANDS)
             if near and hasattr(error, "message"):
                 error.message = f"{error.message.removesuffix('.')}. Did you mean {', '.join(map(repr, near))}?"
@@ -96,7 +101,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command; return its exit code. Raises `ConfigError` for wrong arguments."""
     try:
         code = app(list(arguments), standalone_mode=False)
-    except typer.TyperException as error:
+    except TyperException as error:
         raise ConfigError(error.format_message()) from error
     except typer.Abort:
         raise KeyboardInterrupt from None

@@ -1,9 +1,11 @@
 """① The `track_event` task as its callers see it: it validates, sends, and answers within a bounded time."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from celery import Task, signals
 from celery.local import PromiseProxy
@@ -15,8 +17,13 @@ from participation import event, message, redis_client, settings
 from participation.event import Event
 from participation.publish.sender import Sender, raise_unavailable
 
+if TYPE_CHECKING:
+    _Task = Task[..., Any]
+else:
+    _Task = Task  # before Celery 5.7 the class has no parameters at run time
 
-class TrackEvent(Task[..., Any]):
+
+class TrackEvent(_Task):
     """A Celery task whose caller learns at once that an event is invalid or that Redis did not take it."""
 
     def apply_async(

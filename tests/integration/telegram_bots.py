@@ -131,6 +131,8 @@ class TelegramBot(_Threaded):
         self.errors.append(context.error)
 
     def run(self) -> None:
+        # Before 22.4 python-telegram-bot takes the loop of its thread and makes none.
+        asyncio.set_event_loop(asyncio.new_event_loop())
         self.app.run_polling(stop_signals=None, allowed_updates=self.allowed_updates, timeout=5)
 
     def stop(self) -> None:

@@ -254,7 +254,7 @@ class Server:
 
     async def settle(self) -> None:
         """Wait until the bot's library has dispatched all that was sent: it answers to a heartbeat in turn."""
-        assert self._socket
+        assert self._socket is not None
         self._beat.clear()
         await send(self._socket, 1, None)
         await asyncio.wait_for(self._beat.wait(), SECONDS)
@@ -262,7 +262,7 @@ class Server:
     async def reconnect(self, *, again: int = 0) -> None:
         """Ask the bot to reconnect, and let it resume; again: how many updates that it has had are sent again."""
         resumed, self._again = self.resumed, again
-        assert self._socket
+        assert self._socket is not None
         await send(self._socket, 7, None)
         await until(lambda: self.resumed > resumed)
         await self.settle()
@@ -271,7 +271,7 @@ class Server:
     async def away(self, *, again: int = 0) -> AsyncIterator[None]:
         """Let the bot be without connection in the block; afterwards it resumes and is sent what it has missed."""
         resumed, self._again, socket = self.resumed, again, self._socket
-        assert socket
+        assert socket is not None
         self._socket = None
         yield
         await send(socket, 7, None)
@@ -282,7 +282,7 @@ class Server:
     async def forgotten(self) -> AsyncIterator[None]:
         """Let the session end, so that the bot begins a new one; what happens in the block is never told."""
         identified, socket = self.identified, self._socket
-        assert socket
+        assert socket is not None
         self._sessions.clear()
         self._socket = self._session = None
         yield
@@ -294,7 +294,7 @@ class Server:
     async def unreachable(self) -> AsyncIterator[None]:
         """Break the connection and refuse new ones until the block ends; then the bot resumes."""
         resumed = self.resumed
-        assert self._socket
+        assert self._socket is not None
         self._is_reachable.clear()
         await self._socket.close(code=4000)
         yield

@@ -241,7 +241,8 @@ def test_service_message__never_counts(field: str) -> None:
     update = tg.message(HARBOUR, ADA, 17, **{field: SERVICE[field]})
     for library in LIBRARIES:
         message = read(library, update).message
-        assert getattr(message, field, None) or message.api_kwargs[field] is not None, "the sample is not read"
+        value = getattr(message, field, None)  # {} in an aiogram that does not know the field yet
+        assert value is not None or message.api_kwargs[field] is not None, "the sample is not read"
     assert events(update) == []
 
 
