@@ -1,1 +1,1 @@
-"""Adapters: one line in a bot of discord.py, aiogram or python-telegram-bot hands every event to the publisher."""
+"""Adapters for discord.py, aiogram and python-telegram-bot. One line in a bot sends its events to the publisher."""

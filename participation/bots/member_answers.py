@@ -1,7 +1,7 @@
-"""What a bot answers to a member who asks about their data, the same for every library and platform.
+"""The answers of a bot to members who ask about their data. They are the same for every library and platform.
 
 In: the account of the member. Out: a text, and for `my_data` a file. The answers come from the database at
-`DATABASE_URL`, which is read in a thread, so that the bot's event loop does not block.
+`DATABASE_URL`. A thread reads it, so the bot's event loop does not block.
 """
 
 import asyncio
@@ -29,17 +29,17 @@ COMMANDS: Final = {
     "opt_out": "Erase everything, and keep nothing about you in future",
     "opt_in": "Be counted again from now on",
 }
-"""The commands and what they do: names and texts that Discord and Telegram take."""
+"""The commands and what they do. The names and texts follow the rules of Discord and of Telegram."""
 
 PLAIN_BYTES: Final = 1_000_000
-"""Size from which on a file is compressed."""
+"""The size from which a file is compressed."""
 
 FILE_BYTES: Final = 8_000_000
-"""Size of a file that every platform lets a bot send."""
+"""The largest file that a bot may send on every platform."""
 
 FAILED: Final = (
-    "Sorry, I cannot reach the place where this is kept right now. Please try again in a few minutes; "
-    "the people who run this bot can see that it failed."
+    "Sorry, I cannot reach the database right now. Please try again in a few minutes. "
+    "The people who run this bot can see this error in the bot's log."
 )
 
 NOTHING: Final = "Nothing is kept about you."
@@ -48,26 +48,26 @@ _EVENTS: Final = {
     "MESSAGE_SENT": "messages sent",
     "REACTION_ADDED": "reactions added",
     "REACTION_REMOVED": "reactions removed",
-    "VOICE_JOINED": "voice joined",
+    "VOICE_JOINED": "joined voice",
     "VOICE_PRESENT": "seen in voice",
-    "VOICE_LEFT": "voice left",
-    "MEMBER_JOINED": "community joined",
-    "MEMBER_LEFT": "community left",
+    "VOICE_LEFT": "left voice",
+    "MEMBER_JOINED": "joined the community",
+    "MEMBER_LEFT": "left the community",
 }
 
 _POLICY: Final = """\
-This bot counts how people take part in the community: how much is written, when, and by how many.
+This bot counts how people take part in the community: how many messages are sent, when, and by how many people.
 
-Kept of what you do: that you sent a message, added or removed a reaction, joined or left voice or the community; \
-when and in which channel; the ids of your account and of the message; the emoji of a reaction, and whose message it \
-was for if the community wants that; the length of a voice or video note. From this, sums for each day are made: \
-messages, reactions, minutes in voice.
+Kept: that you sent a message, added or removed a reaction, or joined or left voice or the community; when and in \
+which channel; the ids of your account and of the message; the emoji of a reaction, and whose message it was for if \
+the community wants that; the length of a voice or video note. Daily totals are computed from this: messages, \
+reactions, minutes in voice.
 Never kept: what you write or say, pictures and files, your name, your profile.
 
-Why: so that the community sees how it is doing, day by day, and who takes part.
-How long: until you have it erased. {away}
+Why: the community can see how it is doing each day, and who takes part.
+How long: until you have your data erased. {removal}
 
-You decide:
+You can use these commands:
 {commands}
 """
 
@@ -76,7 +76,7 @@ Answered = TypeVar("Answered")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A text for the member, and a file to go with it; without `content` there is only the text."""
+    """A text for the member, and a file if `content` is not None."""
 
     text: str
     file_name: str | None = None
@@ -86,8 +86,9 @@ class Answer:
 class MemberAnswers:
     """Answers the members of one platform.
 
-    engine: a database that others use too; by default its own, connected on first use. Answers never raise: what fails
-    is logged, without the account, and the member is told to try again.
+    engine: a database engine that other code uses too. By default, the first question creates one from `DATABASE_URL`.
+    The methods that read the database never raise. They log the error without the account, and return a text that asks
+    the member to try again.
     """
 
     def __init__(self, platform: str, engine: "Engine | None" = None) -> None:
@@ -95,21 +96,21 @@ class MemberAnswers:
         self._platform = platform
         self._engine = engine
         self._own: Engine | None = None
-        # Each question may read the whole table: members wait for each other, not the database for all of them.
+        # Each question may read the whole table of events, so the database gets only one question at a time.
         self._turn = asyncio.Lock()
 
     def privacy(self) -> str:
-        """Return the policy. Raises `ConfigError` if a setting is wrong."""
+        """Return the privacy policy. Raises `ConfigError` if a setting is wrong."""
         configured = settings.load()
         days = configured.deletion_grace_days
         after = f"{days} days after that" if days else "after that"
         commands = "\n".join(f"/{name}: {text}" for name, text in COMMANDS.items() if name != "privacy")
-        away = f"If the bot is removed from the community, its data is deleted {after}."
+        removal = f"If the bot is removed from the community, the community's data is deleted {after}."
         contact = f"\nQuestions: {configured.privacy_contact}\n" if configured.privacy_contact else ""
-        return (_POLICY.format(away=away, commands=commands) + contact).strip()
+        return (_POLICY.format(removal=removal, commands=commands) + contact).strip()
 
     async def what_is_kept(self, account_id: str) -> str:
-        """Say in numbers what is kept about the member."""
+        """Return in numbers what is kept about the member."""
 
         def ask(engine: "Engine", account: "Account") -> str:
             from participation.store.members import requests
@@ -119,7 +120,7 @@ class MemberAnswers:
         return await self._answer("what_is_kept", account_id, ask, FAILED)
 
     async def my_data(self, account_id: str) -> Answer:
-        """Return everything that is kept about the member as a file, NDJSON or that compressed."""
+        """Return everything that is kept about the member as a file: NDJSON, compressed with gzip if it is large."""
 
         def ask(engine: "Engine", account: "Account") -> Answer:
             from participation.store.members import requests
@@ -129,42 +130,42 @@ class MemberAnswers:
         return await self._answer("my_data", account_id, ask, Answer(FAILED))
 
     async def forget_me(self, account_id: str) -> str:
-        """Erase everything that is kept about the member."""
+        """Erase everything that is kept about the member. Commits. Repeating is safe."""
 
         def ask(engine: "Engine", account: "Account") -> str:
             from participation.store.members import requests
 
-            return f"{_erased_text(requests.forget(engine, account))} What you do later than five minutes from now \
-counts again; /opt_out ends that, too."
+            return f"{_erased_text(requests.forget(engine, account))} What you do is counted again in five minutes. \
+To stop that too, use /opt_out."
 
         return await self._answer("forget_me", account_id, ask, FAILED)
 
     async def opt_out(self, account_id: str) -> str:
-        """Erase everything that is kept about the member, and keep nothing in future."""
+        """Erase everything that is kept about the member, and keep nothing in future. Commits. Repeating is safe."""
 
         def ask(engine: "Engine", account: "Account") -> str:
             from participation.store.members import requests
 
-            return f"{_erased_text(requests.opt_out(engine, account))} From now on nothing you do is kept. \
-/opt_in if you change your mind."
+            return f"{_erased_text(requests.opt_out(engine, account))} From now on, nothing that you do is kept. \
+If you change your mind, use /opt_in."
 
         return await self._answer("opt_out", account_id, ask, FAILED)
 
     async def opt_in(self, account_id: str) -> str:
-        """Count the member again from now on."""
+        """Count the member again from now on. Commits. Repeating is safe."""
 
         def ask(engine: "Engine", account: "Account") -> str:
             from participation.store.members import requests
 
             _, changed = requests.opt_in(engine, account)
             if not changed:
-                return "You had not opted out: what you do is counted."
-            return "Welcome back: what you do from now on is counted. What was before stays erased."
+                return "You had not opted out. What you do is counted."
+            return "Welcome back. What you do from now on is counted. Your earlier data stays erased."
 
         return await self._answer("opt_in", account_id, ask, FAILED)
 
     async def close(self) -> None:
-        """Let go of the database, if it is this object's own."""
+        """Disconnect from the database, unless `engine` was given. Repeating is safe."""
         if self._own is not None:
             await asyncio.to_thread(self._own.dispose)
 
@@ -200,21 +201,21 @@ counts again; /opt_out ends that, too."
 
 
 def _kept_text(kept: "Kept") -> str:
-    standing = "\nYou have opted out: nothing new is kept." if kept.opted_out else ""
+    opted_out = "\nYou have opted out. Nothing new is kept." if kept.opted_out else ""
     if kept.is_nothing:
-        return NOTHING + standing
+        return NOTHING + opted_out
     counts = {
         "communities": len(kept.communities),
         **{_EVENTS.get(name, name): count for name, count in kept.events.items()},
-        "reactions to what you wrote": kept.received,
-        "days with sums": kept.highlight_days,
-        "messages of the bot that were not right": kept.dead_letters,
+        "reactions to your messages": kept.received,
+        "days with totals": kept.highlight_days,
+        "messages from the bot that were not valid": kept.dead_letters,
     }
     span = f", from {_day(kept.first_at)} to {_day(kept.last_at)}" if kept.events else ""
     lines = [f"Kept about you{span}:", *(f"- {name}: {count:,}" for name, count in counts.items() if count)]
     if len(kept.accounts) > 1:
-        lines.append(f"This is of all your {len(kept.accounts)} linked accounts.")
-    return "\n".join(lines) + "\nNot one word of what you wrote is among it. /my_data gives you all of it." + standing
+        lines.append(f"This covers all of your {len(kept.accounts)} linked accounts.")
+    return "\n".join(lines) + "\nWhat you write is never kept. To get all of your data, use /my_data." + opted_out
 
 
 def _day(moment: datetime | None) -> str:
@@ -224,8 +225,8 @@ def _day(moment: datetime | None) -> str:
 def _erased_text(erased: "Erased") -> str:
     if not (erased.events or erased.received or erased.highlights or erased.dead_letters):
         return "Done: there was nothing about you to erase."
-    of = f" of your {len(erased.accounts)} linked accounts" if len(erased.accounts) > 1 else ""
-    return f"Done: everything about you{of} is erased. Events among it: {erased.events:,}."
+    accounts = f", for all of your {len(erased.accounts)} linked accounts" if len(erased.accounts) > 1 else ""
+    return f"Done: everything about you is erased{accounts}. Erased events: {erased.events:,}."
 
 
 def _file(lines: Iterable[bytes]) -> Answer:
@@ -235,8 +236,8 @@ def _file(lines: Iterable[bytes]) -> Answer:
             file.write(line)
             plain += line if len(plain) < PLAIN_BYTES else b""
             if packed.tell() > FILE_BYTES:
-                return Answer("This is more than I may send here. Please ask the people who run this bot for it.")
-    text = "Here is everything that is kept about you, one JSON object a line."
+                return Answer("The file is too large to send here. Please ask the people who run this bot for it.")
+    text = "Here is everything that is kept about you, one JSON object per line."
     if len(plain) < PLAIN_BYTES:
         return Answer(text, "my-data.ndjson", bytes(plain))
-    return Answer(f"{text} It is compressed with gzip.", "my-data.ndjson.gz", packed.getvalue())
+    return Answer(f"{text} The file is compressed with gzip.", "my-data.ndjson.gz", packed.getvalue())

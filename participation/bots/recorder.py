@@ -1,6 +1,6 @@
-"""What all adapters share: from a platform's objects, through a pure mapping, to the publisher, and never an exception.
+"""The recorder, which all adapters share. It gives the events of a mapping to the publisher, and never raises.
 
-Adapters run inside other people's bots. Whatever goes wrong here is counted and logged, and does not affect the bot.
+Adapters run inside other people's bots. The recorder counts and logs every error, so that no error affects the bot.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ Arguments = ParamSpec("Arguments")
 class Recorder:
     """Records the events of one bot on one platform.
 
-    communities: the community_id of guilds or chats, by their id; the default is `<platform>:<id>`. publisher: one to
-    share with other code; by default a new one. failed: how often something went wrong. Raises `ConfigError` as
+    communities: the community_id of guilds or chats, by their id. The default is `<platform>:<id>`. publisher: a
+    publisher that other code uses too. The default is a new one. failed: the number of errors. Raises `ConfigError` if
     `Publisher` does.
     """
 
@@ -43,7 +43,7 @@ class Recorder:
     def record(
         self, mapping: Callable[Arguments, Iterable[Event]], *arguments: Arguments.args, **options: Arguments.kwargs
     ) -> None:
-        """Publish the events that the mapping makes of the arguments. Never raises."""
+        """Call the mapping with the arguments, and publish the events that it returns. Never raises."""
         try:
             publisher = self._publisher()
             for each in mapping(*arguments, **options):
@@ -52,7 +52,7 @@ class Recorder:
             self._fail(getattr(mapping, "__qualname__", "mapping"), error)
 
     def note_presence(self, place_id: int, *, is_present: bool, changed_at: datetime) -> None:
-        """Publish that the bot was removed from a guild or chat, or is there again. Never raises."""
+        """Publish that the bot is in a guild or chat, or was removed from it. Never raises."""
         try:
             presence = Presence(self.community(place_id), self.platform, is_present, changed_at)
             self._publisher().note_presence(presence)
@@ -60,9 +60,9 @@ class Recorder:
             self._fail("note_presence", error)
 
     async def close(self) -> None:
-        """Wait a few seconds until Redis has everything, and log what it does not have. Never raises.
+        """Wait a few seconds until Redis has all events, and log how many are left. Never raises. Repeating is safe.
 
-        Later events are published too, and sent at the latest when the program ends.
+        Later events are still published. They are sent at the latest when the program ends.
         """
         try:
             own, self._own = self._own, None
@@ -73,7 +73,7 @@ class Recorder:
                 log.event(
                     "events_left",
                     level=logging.WARNING,
-                    advice="the next start sends what is spooled",
+                    advice="the next start of the bot sends the spooled events",
                     platform=self.platform,
                     spooled=left.spooled,
                     waiting=left.waiting,

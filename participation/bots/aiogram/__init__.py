@@ -1,4 +1,4 @@
-"""aiogram: `Participation().setup(dispatcher)`."""
+"""The adapter for aiogram: `Participation().setup(dispatcher)`."""
 
 from participation.bots.aiogram.dispatcher import Participation
 

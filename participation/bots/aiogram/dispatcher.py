@@ -1,6 +1,7 @@
-"""aiogram: the adapter sees every update of a dispatcher, by polling or by a webhook, before the bot does.
+"""The adapter for aiogram. It reads every update of a dispatcher before the bot's own handlers do.
 
-In: updates, as `aiogram.types.Update`. Out: events, through the recorder. The dispatcher handles updates as before.
+In: updates, as `aiogram.types.Update`, from polling or a webhook. Out: events, through the recorder. The dispatcher
+handles updates as before.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,20 +11,23 @@ from participation import extras
 from participation.bots.bot_api.listener import Listener
 from participation.bots.bot_api.mapping import ALLOWED_UPDATES
 from participation.bots.bot_api.member_commands import MemberCommands
+from participation.bots.bot_api.types import Bot, Update
 from participation.publish import Publisher
 
 if TYPE_CHECKING:
     from aiogram import Dispatcher
+    from aiogram.dispatcher.middlewares.manager import MiddlewareManager
 
 Handler = Callable[[Any, dict[str, Any]], Awaitable[Any]]
+Middleware = Callable[..., Awaitable[Any]]
 
 
 class Participation:
     """Records what happens in the groups of a dispatcher's bots.
 
-    communities: the community_id of chats, by the chat's id; the default is `telegram:<chat id>`. publisher: one to
-    share with other code. member_commands: whether to answer members who ask what is kept about them; that needs
-    `DATABASE_URL`. Raises `ConfigError` if aiogram or a setting is missing.
+    communities: the community_id of chats, by the chat's id. The default is `telegram:<chat id>`. publisher: a
+    publisher that other code uses too. The default is a new one. member_commands: whether to answer members who ask
+    what is kept about them. This needs `DATABASE_URL`. Raises `ConfigError` if aiogram or a setting is missing.
     """
 
     def __init__(
@@ -41,28 +45,29 @@ class Participation:
         )
 
     def setup(self, dispatcher: "Dispatcher") -> None:
-        """Record from now on, and make polling ask for the updates that are needed."""
+        """Start to record. Polling then also asks Telegram for the types of updates that are recorded."""
         from aiogram import Router
         from aiogram.dispatcher.event.handler import HandlerObject
 
         _put_first(dispatcher.update.outer_middleware, self._see)
         router = Router(name="participation")
         for kind in ALLOWED_UPDATES:
-            router.observers[kind].register(_nothing, _never)
+            router.observers[kind].register(_do_nothing, _match_nothing)
         dispatcher.include_router(router)
-        # First, because a handler that fails keeps those after it from running.
+        # First, because aiogram does not run the handlers after one that fails.
         dispatcher.shutdown.handlers.insert(0, HandlerObject(callback=self.close))
 
     async def close(self) -> None:
-        """Wait a few seconds until Redis has everything. The dispatcher's shutdown calls this."""
+        """Wait a few seconds until Redis has all events. The dispatcher's shutdown calls this. Repeating is safe."""
         await self._listener.close()
 
-    async def _see(self, handler: Handler, update: Any, data: dict[str, Any]) -> Any:
-        self._listener.see(update, data["bot"])
+    async def _see(self, handler: Handler, update: Update, data: dict[str, Any]) -> Any:
+        bot: Bot = data["bot"]
+        self._listener.see(update, bot)
         return await handler(update, data)
 
 
-def _put_first(manager: Any, middleware: Any) -> None:
+def _put_first(manager: "MiddlewareManager", middleware: Middleware) -> None:
     """Register a middleware before the existing ones, because those may delay or drop updates."""
     others = [*manager]
     for each in others:
@@ -71,10 +76,10 @@ def _put_first(manager: Any, middleware: Any) -> None:
         manager.register(each)
 
 
-def _never(_event: Any) -> bool:
-    """A filter that no update passes, so that the bot's own middlewares around handlers do not run for ours."""
+def _match_nothing(_event: object) -> bool:
+    """Let no update pass, so that the bot's own middlewares do not run around our handlers."""
     return False
 
 
-async def _nothing(_event: Any) -> None:
-    """A handler that never runs. aiogram asks Telegram only for updates that have a handler."""
+async def _do_nothing(_event: object) -> None:
+    """Never run. This handler only exists because aiogram asks Telegram only for updates that have a handler."""

@@ -1,17 +1,18 @@
-"""Our own bot for Telegram, for communities that have none: it polls, records, and says at its start what it lacks.
+"""The bundled bot for Telegram, for communities without a bot. It polls, records, and prints what it cannot see.
 
-In: the token and the server, from the settings. Out: events, through the adapter. It handles no update itself.
+In: the token and the server, from the settings. Out: events, through the adapter. The bot itself handles no updates.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from aiogram import Bot, Dispatcher
 from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.session.middlewares.base import NextRequestMiddlewareType
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import (
     AiogramError,
@@ -19,6 +20,8 @@ from aiogram.exceptions import (
     TelegramNotFound,
     TelegramUnauthorizedError,
 )
+from aiogram.methods import Response, TelegramMethod
+from aiogram.methods.base import TelegramType
 from aiogram.types import BotCommand, BotCommandScopeAllPrivateChats
 from aiogram.utils.token import TokenValidationError
 
@@ -33,21 +36,22 @@ from participation.settings import Settings
 VARIABLE: Final = "PARTICIPATION_TELEGRAM_TOKEN"
 
 NO_GROUP: Final = (
-    "nothing is missing of what can be checked; no group is known yet: start the bot, write something in the group, "
-    "and check again"
+    "nothing is missing so far, but the bot has not seen a group yet: start the bot, write something in the group, and "
+    "check again"
 )
 
 FOUND: Final = 2
-"""Exit code of a check that finds something."""
+"""The exit code of a check that finds that something is missing."""
 
 Say = Callable[[str], object]
 
 
 def run(say: Say, *, only_check: bool, member_commands: bool) -> int:
-    """Check what the bot may see, and unless that is all, run until SIGINT or SIGTERM; return the exit code.
+    """Check what the bot can see, and then run it until SIGINT or SIGTERM. Return the exit code.
 
-    say: writes a line for people. member_commands: as in `Participation`. Raises `ConfigError` for a setting or a state
-    that lets nothing be seen, and `Unavailable` when Telegram does not answer at the start.
+    say: prints a line. only_check: whether to end after the check. member_commands: as in `Participation`. Raises
+    `ConfigError` if the bot would see nothing, for example with a wrong token, and `Unavailable` if Telegram does not
+    answer at the start.
     """
     configured = settings.load()
     token = configured.telegram_token.get_secret_value().strip() if configured.telegram_token else ""
@@ -55,19 +59,19 @@ def run(say: Say, *, only_check: bool, member_commands: bool) -> int:
         raise ConfigError(f"{VARIABLE} is not set: put the token that BotFather gave you into the environment or .env")
     if member_commands:
         configured.database()
-    # Some errors of the libraries below name the URL, and the token is part of it.
+    # Some errors of aiogram and aiohttp contain the URL, and the URL contains the token.
     if not only_check:
-        _log_without(token)
+        _set_up_logging(token)
     try:
         return asyncio.run(_run(configured, token, say, only_check=only_check, member_commands=member_commands))
     except (TelegramUnauthorizedError, TelegramNotFound, TokenValidationError) as error:
         raise ConfigError(
-            f"{VARIABLE}: Telegram does not know this token: copy it from BotFather once more, whole"
+            f"{VARIABLE}: Telegram does not know this token: copy the whole token from BotFather again"
         ) from error
     except (AiogramError, OSError, ValueError) as error:
         raise Unavailable(
-            f"Telegram at {configured.telegram_api_url}: {_without(token, str(error))}; is the address right, and the "
-            "network there?"
+            f"Telegram at {configured.telegram_api_url}: {_hide_token(token, str(error))}; check the address and the "
+            "network connection"
         ) from error
 
 
@@ -98,13 +102,16 @@ async def _bot(configured: Settings, token: str) -> AsyncIterator[Bot]:
 
 
 async def _check(bot: Bot, configured: Settings, say: Say) -> list[str]:
-    """Say who the bot is and what it lacks; return that. Raises `ConfigError` if something else gets its updates."""
+    """Print the bot's name and what is missing, and return what is missing.
+
+    Raises `ConfigError` if a webhook gets the bot's updates.
+    """
     me = await bot.get_me()
     say(f"telegram: @{me.username}, id {me.id}")
     if url := (await bot.get_webhook_info()).url:
         raise ConfigError(
-            f"a webhook is set at {urlsplit(url).hostname}, so Telegram gives @{me.username}'s updates to that: let "
-            "the program behind it record, or use deleteWebhook if there is none any more"
+            f"a webhook is set at {urlsplit(url).hostname}, so Telegram sends @{me.username}'s updates there: add the "
+            "adapter to the program behind the webhook, or call deleteWebhook if that program no longer exists"
         )
     folder = settings.folder("PARTICIPATION_SPOOL_DIR", configured.spool_dir)
     known = Chats(folder, {}).of(me.id)
@@ -116,15 +123,17 @@ async def _check(bot: Bot, configured: Settings, say: Say) -> list[str]:
     return found
 
 
-async def _explain_conflicts(make_request: Any, bot: Bot, method: Any) -> Any:
-    """Say in plain words what aiogram logs as a conflict, and then tries again."""
+async def _explain_conflicts(
+    make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
+) -> Response[TelegramType]:
+    """Log what a conflict means. aiogram itself logs only Telegram's error, and tries again."""
     try:
         return await make_request(bot, method)
     except TelegramConflictError:
         _throttle.warn(
             "telegram_conflict",
-            advice="another program asks for this bot's updates, by polling or a webhook, and each of them gets only a "
-            "part or nothing; stop one of the two",
+            advice="another program asks for this bot's updates too, by polling or with a webhook, so both miss "
+            "updates; stop one of the two",
             bot=bot.id,
         )
         raise
@@ -133,25 +142,25 @@ async def _explain_conflicts(make_request: Any, bot: Bot, method: Any) -> Any:
 _throttle = log.Throttle()
 
 
-class _Discreet(logging.Formatter):
-    """Writes lines, and tracebacks, in which the token does not occur."""
+class _TokenHidingFormatter(logging.Formatter):
+    """Formats log records, with their tracebacks, without the token."""
 
     def __init__(self, token: str) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
         self._token = token
 
     def format(self, record: logging.LogRecord) -> str:
-        return _without(self._token, super().format(record))
+        return _hide_token(self._token, super().format(record))
 
 
-def _log_without(token: str) -> None:
+def _set_up_logging(token: str) -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(_Discreet(token))
+    handler.setFormatter(_TokenHidingFormatter(token))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("aiogram.event").setLevel(logging.WARNING)  # a line for every update
+    logging.getLogger("aiogram.event").setLevel(logging.WARNING)  # it logs an INFO line for every update
 
 
-def _without(token: str, text: str) -> str:
-    """Return the text without the secret part of the token, which stands after its colon."""
+def _hide_token(token: str, text: str) -> str:
+    """Replace the secret part of the token, which is the part after the colon."""
     secret = token.rpartition(":")[2]
     return text.replace(secret, "…") if secret else text

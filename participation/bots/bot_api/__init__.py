@@ -1,1 +1,1 @@
-"""Telegram's Bot API: what the adapters for aiogram and python-telegram-bot share."""
+"""The code for Telegram's Bot API that the adapters for aiogram and python-telegram-bot share."""

@@ -1,7 +1,8 @@
-"""What the adapter must remember of chats over a restart: which bot is in which chat, and which chats got a new id.
+"""Remembers over a restart which bot is in which chat, and which chats got a new id.
 
-A group that becomes a supergroup gets another chat id, and the Bot API tells it once. A small JSON file beside the
-publisher's spool keeps this. It is read when a chat is seen for the first time, and written by a thread of its own.
+A group that becomes a supergroup gets another chat id, and the Bot API reports this only once. So both are stored in a
+small JSON file beside the publisher's spool. It is read when a chat is seen for the first time, and written by a thread
+of its own.
 """
 
 import logging
@@ -20,18 +21,19 @@ FILE: Final = "telegram-chats.json"
 
 
 class Chats:
-    """The groups that bots of this process are in. Several processes can share the file.
+    """The groups in which the bots of this process are. Several processes can share the file.
 
-    communities: the chats for which the developer chose a community.
+    folder: where the file is. communities: the community_id of the chats for which the developer chose one, by the
+    chat's id.
     """
 
     def __init__(self, folder: Path, communities: Mapping[int, str]) -> None:
         self._path = folder / FILE
         self._communities = communities
         self._writing = threading.Lock()
-        # Whether a thread is about to write the current state.
+        # Whether a thread will write the current state.
         self._is_due = False
-        # Replaced and never modified, because the writing thread reads them.
+        # These mappings are replaced and never modified, because the writing thread reads them.
         self._migrated: Mapping[int, int] = {}
         self._present: Mapping[int, frozenset[int]] = {}
         self._seen: set[tuple[int, int]] = set()
@@ -39,19 +41,22 @@ class Chats:
         self._read()
 
     def place(self, chat_id: int) -> int:
-        """Return the id that names the chat's community: its first id, unless one is chosen for the present id."""
+        """Return the id that names the chat's community: its first id, or its new id if `communities` has that one."""
         return chat_id if chat_id in self._communities else self._migrated.get(chat_id, chat_id)
 
     def of(self, bot_id: int) -> frozenset[int]:
-        """Return the groups in which the bot is, as far as it knows."""
+        """Return the groups in which the bot is known to be."""
         return self._present.get(bot_id, frozenset())
 
     def places(self) -> set[int]:
-        """Return the places in which bots of this process are. The file may name bots that no longer exist."""
+        """Return the places of the groups in which bots of this process are.
+
+        Other bots in the file are ignored, because they may no longer exist.
+        """
         return {self.place(chat_id) for bot_id in self._bots for chat_id in self.of(bot_id)}
 
     def has_left(self, chat_id: int) -> bool:
-        """Whether the group has become a supergroup with another id."""
+        """Return whether the group has become a supergroup with another id."""
         return chat_id in self._migrated.values()
 
     def see(self, chat_id: int, bot_id: int) -> None:
@@ -61,7 +66,7 @@ class Chats:
         self._seen.add((chat_id, bot_id))
         self._bots.add(bot_id)
         if chat_id not in self.of(bot_id):
-            self._read()  # another process of the same bot may know that it is the new id of an old group
+            self._read()  # another process of the same bot may have stored that this is the new id of a group
             if not self.has_left(chat_id):
                 self._set(bot_id, self.of(bot_id) | {chat_id})
 
@@ -72,7 +77,7 @@ class Chats:
         self._set(bot_id, self.of(bot_id) - {chat_id})
 
     def migrate(self, old_id: int, new_id: int, bot_id: int) -> None:
-        """Note that a group has got a new id. A repeat changes nothing."""
+        """Note that a group has a new id. Repeating changes nothing."""
         self._bots.add(bot_id)
         if self._migrated.get(new_id) != old_id:
             self._migrated = {**self._migrated, new_id: old_id}
@@ -89,20 +94,20 @@ class Chats:
             self._write()
 
     def _read(self) -> None:
-        """Read from the file the ids of chats, and what it has about bots that this process does not know."""
+        """Add from the file the new ids of chats, and the groups of bots that this process does not know."""
         try:
             kept = _parse(self._path.read_bytes())
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-            advice = "starting with an empty one"
+            advice = "the adapter starts with an empty list of groups"
             log.event("chats_unreadable", level=logging.WARNING, advice=advice, path=self._path, error=repr(error))
             return
         self._migrated = {**kept["migrated"], **self._migrated}
         self._present = {**kept["present"], **self._present}
 
     def _write(self) -> None:
-        """Replace the file whole, so that it is never half written."""
+        """Write a new file and move it into place, so that the file is always complete."""
         with self._writing:
             self._is_due = False
             self._read()

@@ -1,6 +1,6 @@
-"""What both libraries' adapters hand every update to: it records the events, and remembers the chats.
+"""Gets every update from the adapters of both libraries, records the events, and remembers the chats.
 
-Nothing here waits, and nothing here raises, because the adapters run before the bot's own handlers.
+The adapters run before the bot's own handlers, so nothing here waits, and nothing here raises an error.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from participation.publish import Publisher
 
 
 class Listener:
-    """Listens to the updates of the bots of one program.
+    """Records the updates of the bots of one program.
 
-    communities, publisher: as in `Recorder`. commands: answers members; None if nobody does. Raises `ConfigError` as
-    `Recorder` does, and without `DATABASE_URL` if there are commands.
+    communities, publisher: as in `Recorder`. commands: answers members, or None. Raises `ConfigError` if `Recorder`
+    does, or if commands are given and `DATABASE_URL` is not set.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class Listener:
         self._checks: dict[tuple[int, int | None], asyncio.Task[bool]] = {}
 
     def see(self, update: Update, bot: Bot) -> None:
-        """Record the events of an update. Never raises."""
+        """Record the events of an update, and start to answer if it is a command of a member. Never raises."""
         self._recorder.record(self._events, update, bot)
         self._recorder.record(self._start_tasks, update, bot)
 
     async def close(self) -> None:
-        """Wait a few seconds until Redis has everything. Never raises. Calling it twice is safe."""
+        """Wait a few seconds for answers to members and until Redis has all events. Never raises. Repeating is safe."""
         while self._checks:
             self._checks.popitem()[1].cancel()
         if self._commands is not None:
@@ -55,7 +55,7 @@ class Listener:
         await self._recorder.close()
 
     def community(self, chat_id: int) -> str:
-        """Return the community of a chat. A chat that migrated keeps the community of its first id."""
+        """Return the community_id of a chat. A group that became a supergroup keeps the community of its first id."""
         return self._recorder.community(self.chats.place(chat_id))
 
     def _events(self, update: Update, bot: Bot) -> Iterator[Event]:
@@ -69,7 +69,7 @@ class Listener:
 
     def _migrate(self, migration: Migration, bot_id: int) -> None:
         self.chats.migrate(migration.old_id, migration.new_id, bot_id)
-        # Telegram may have told before that the bot is no longer in the old chat.
+        # Telegram may have reported before that the bot was removed from the old chat.
         for place in {self.chats.place(chat_id) for chat_id in (migration.old_id, migration.new_id)}:
             self._recorder.note_presence(place, is_present=True, changed_at=migration.migrated_at)
 
@@ -89,7 +89,7 @@ class Listener:
             self._note_presence(presence)
 
     def _is_elsewhere(self, chat_id: int) -> bool:
-        """Whether a bot is still in this chat, or in another one of the same community."""
+        """Return whether a bot is still in this chat, or in another chat of the same community."""
         community = self.community(chat_id)
         return any(self._recorder.community(place) == community for place in self.chats.places())
 
@@ -98,8 +98,8 @@ class Listener:
         self._recorder.note_presence(place, is_present=presence.is_present, changed_at=presence.changed_at)
 
     def _start_tasks(self, update: Update, bot: Bot) -> tuple[()]:
-        """Start what takes time: the answer to a member, and the checks, each of them once."""
-        # Not before the first update: by then Telegram knows which updates the bot asks for.
+        """Start the checks, each of them once, and the answer to a member."""
+        # The first check waits for the first update, because Telegram then knows which updates the bot asks for.
         self._check_once((bot.id, None), partial(_check, bot))
         if (group_id := mapping.group_id(update)) is not None:
             self._check_once((bot.id, group_id), partial(self._check_group, bot, group_id))
@@ -119,7 +119,7 @@ class Listener:
 
 
 async def _check(bot: Bot) -> bool:
-    """Log what the bot does not see anywhere; return whether Telegram answered."""
+    """Log what the bot does not see in any chat. Return whether Telegram answered."""
     try:
         webhook, me = await bot.get_webhook_info(), await bot.get_me()
         for text in [*self_check.updates(webhook), *self_check.settings(me)]:

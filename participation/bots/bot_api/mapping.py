@@ -1,6 +1,6 @@
-"""From an update of the Bot API, as aiogram or python-telegram-bot has read it, to events. Nothing here does I/O.
+"""Turns updates of the Bot API into events, as aiogram or python-telegram-bot has read them. Does no I/O.
 
-Every time is the one in the update, so an update that is delivered again makes the same events.
+Every time is the time in the update. So an update that is delivered again gives the same events.
 """
 
 from collections import Counter, OrderedDict
@@ -23,23 +23,23 @@ from participation.event import ActorKind, Event, EventType
 from participation.platforms import telegram
 
 ALLOWED_UPDATES: Final = ("message", "message_reaction", "chat_member", "my_chat_member")
-"""What a bot must ask Telegram for. `message_reaction` and `chat_member` are not sent unless asked for by name."""
+"""The types of updates that a bot must ask for. Telegram sends the second and the third only to bots that name them."""
 
 ALBUMS: Final = 4_096
-"""Albums that are remembered. The messages of an album arrive within seconds of each other."""
+"""How many albums are remembered. The messages of an album arrive within seconds of each other."""
 
 Communities = Callable[[int], str]
-"""Returns the community_id of a chat."""
+"""Returns the community_id for a chat's id."""
 
 
 class Albums:
-    """Remembers which message stands for an album: the one of its messages that came first."""
+    """Remembers which message stands for each album: the first one that the bot received."""
 
     def __init__(self) -> None:
         self._first: OrderedDict[tuple[int, str | None], int] = OrderedDict()
 
     def stands_for(self, message: Message) -> bool:
-        """Whether the message stands for its album, also when it is delivered again."""
+        """Return whether the message stands for its album. Repeating gives the same result."""
         key = (message.chat.id, message.media_group_id)
         first = self._first.setdefault(key, message.message_id)
         if len(self._first) > ALBUMS:
@@ -49,7 +49,7 @@ class Albums:
 
 @dataclass(frozen=True, slots=True)
 class BotPresence:
-    """A bot was added to a group or removed from it, or its privileges there changed."""
+    """A bot was added to a group or removed from it, or its rights there changed."""
 
     chat_id: int
     bot_id: int
@@ -68,7 +68,7 @@ class Migration:
 
 
 def events(update: Update, community: Communities, albums: Albums) -> Iterator[Event]:
-    """Yield the events of an update: none, one, or one for each reaction that changed."""
+    """Yield the events of an update: none, one, or one for each changed reaction."""
     if update.message is not None:
         yield from _messages(update.message, community, albums)
     elif update.message_reaction is not None:
@@ -78,7 +78,7 @@ def events(update: Update, community: Communities, albums: Albums) -> Iterator[E
 
 
 def presence(update: Update) -> BotPresence | None:
-    """Read whether the bot itself is in a group now, if the update tells it."""
+    """Return whether the bot itself is in a group now, or None if the update is about something else."""
     changed = update.my_chat_member
     if changed is None or not _is_group(changed.chat):
         return None
@@ -88,7 +88,10 @@ def presence(update: Update) -> BotPresence | None:
 
 
 def migration(update: Update) -> Migration | None:
-    """Read the old and the new id of a chat. A service message in each of the two chats has both."""
+    """Return the old and the new id of a group that became a supergroup, or None.
+
+    Telegram sends a service message with both ids in each of the two chats.
+    """
     message = update.message
     if message is None:
         return None
@@ -100,7 +103,7 @@ def migration(update: Update) -> Migration | None:
 
 
 def group_id(update: Update) -> int | None:
-    """Return the id of the group that the update comes from, None if it does not come from a group."""
+    """Return the id of the group from which the update comes, or None if it comes from elsewhere."""
     for part in (update.message, update.message_reaction, update.chat_member):
         if part is not None:
             return part.chat.id if _is_group(part.chat) else None
@@ -108,7 +111,7 @@ def group_id(update: Update) -> int | None:
 
 
 def is_member(member: ChatMember) -> bool:
-    """Whether this status means being in the chat. A restricted account may be in it or not."""
+    """Return whether an account with this status is in the chat. A restricted account may be in it or not."""
     return member.status in telegram.MEMBERS or (member.status == "restricted" and getattr(member, "is_member", False))
 
 
@@ -135,21 +138,21 @@ def _messages(message: Message, community: Communities, albums: Albums) -> Itera
 
 
 def _was_sent(message: Message) -> bool:
-    """Whether a member sent this to a group: not a service message, nor a channel's post in its linked group."""
-    # Id 0: a message for one person only, or one that is not sent yet.
+    """Return whether a member sent this to a group. Service messages and a linked channel's posts do not count."""
+    # A message for one person only, or one that is not sent yet, has the id 0.
     if not _is_group(message.chat) or message.is_automatic_forward or not message.message_id:
         return False
     return any(_field(message, name) for name in telegram.CONTENT)
 
 
-def _field(message: Message, name: str) -> Any:
-    """Read a field. Fields that python-telegram-bot does not know yet are in its `api_kwargs`."""
+def _field(message: Message, name: str) -> object:
+    """Return the value of a field, or None. Fields that python-telegram-bot does not know are in its `api_kwargs`."""
     value = getattr(message, name, None)
     return value if value is not None else getattr(message, "api_kwargs", {}).get(name)
 
 
 def _topic(message: Message) -> dict[str, str]:
-    # Replies outside of forums have a thread id as well.
+    # Replies outside of forums have a thread id too.
     return {"topic_id": str(message.message_thread_id)} if message.is_topic_message else {}
 
 
@@ -157,7 +160,7 @@ def _duration(message: Message) -> dict[str, int]:
     recorded = message.voice or message.video_note
     if not recorded:
         return {}
-    # python-telegram-bot warns on reading the attribute, because it will become a timedelta.
+    # python-telegram-bot warns when the attribute is read, because its type will change to timedelta.
     seconds = recorded.to_dict()["duration"] if hasattr(recorded, "to_dict") else recorded.duration
     return {"duration_seconds": int(seconds)}
 
@@ -180,7 +183,7 @@ def _reactions(changed: MessageReaction, community: Communities) -> Iterator[Eve
 
 
 def _emoji(reaction: Reaction) -> str:
-    """Return the emoji, the id of a custom one, or `paid` for a star."""
+    """Return the emoji, the id of a custom emoji, or `paid` for a star."""
     for name in ("emoji", "custom_emoji_id"):
         if value := getattr(reaction, name, None):
             return str(value)
@@ -205,7 +208,10 @@ def _place(chat: Chat, community: Communities) -> dict[str, Any]:
 
 
 def _account(user: User | None, chat: Chat | None) -> dict[str, Any] | None:
-    """Return who did it. A member who speaks as a chat also has an account, which all such members share."""
+    """Return the fields of who did it. If a member speaks as a chat, that is the chat.
+
+    Telegram then also sends an account, but all such members share it.
+    """
     if chat is not None:
         return {"member_id": str(chat.id), "actor_kind": ActorKind.ANONYMOUS}
     if user is None:

@@ -1,7 +1,7 @@
-"""The member commands on Telegram: the policy, what is kept, the data itself, erasure, opting out and in.
+"""The member commands on Telegram: members ask what is kept about them, get their data, erase it, and opt out or in.
 
-In: messages, from the listener. Out: answers, through the bot of either library. Personal data goes to private chats
-only; in a group the answer is a link to the private chat. The bot's own handlers get the message as well.
+In: messages, from the listener. Out: answers, through the bot of either library. Personal data is sent only to private
+chats. In a group the answer is a link to the private chat. The bot's own handlers get the message too.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from participation import log
 from participation.bots.bot_api.types import Bot, Message
@@ -17,31 +17,32 @@ from participation.bots.member_answers import COMMANDS, Answer, MemberAnswers
 from participation.platforms import telegram
 
 CONFIRMED: Final = "_yes"
-"""Suffix of a command that erases without asking again. Telegram shows the name of a command as a link."""
+"""The suffix of a command that erases without asking again. Members need not type it: Telegram shows it as a link."""
 
 ERASING: Final = ("forget_me", "opt_out")
 
 NAMES: Final = {*COMMANDS, *(f"{name}{CONFIRMED}" for name in ERASING)}
 
 DEEP_LINK: Final = "/start privacy"
-"""What a member sends who follows the link to the private chat."""
+"""The message that Telegram sends when a member follows the link to the private chat."""
 
 AGAIN_SECONDS: Final = 60.0
-"""Least time between two answers in one group: Telegram limits how much the bot may write there."""
+"""The shortest time between two answers in one group. Telegram limits how much a bot may write there."""
 
 GROUPS: Final = 4_096
-"""Groups for which the time of the last answer is remembered."""
+"""For how many groups the time of the last answer is remembered."""
 
 CLOSE_SECONDS: Final = 5.0
+"""How long `close` waits for answers."""
 
 
 class MemberCommands:
-    """Answers the members who write to the bots of one program. Never raises.
+    """Answers the members who write to the bots of one program. Its methods never raise.
 
-    file: makes the library's object for a document from bytes and a file name.
+    file: returns the library's object for a document, for its content and its file name.
     """
 
-    def __init__(self, file: Callable[[bytes, str], Any]) -> None:
+    def __init__(self, file: Callable[[bytes, str], object]) -> None:
         self._file = file
         self._members = MemberAnswers(telegram.PLATFORM)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -49,7 +50,7 @@ class MemberCommands:
         self._answered_at: dict[int, float] = {}
 
     def hear(self, message: Message, bot: Bot) -> None:
-        """Begin to answer, if the message is one of the commands."""
+        """Start to answer if the message is one of the commands."""
         first, _, bot_name = str(message.text or "").partition(" ")[0].partition("@")
         name = "privacy" if message.text == DEEP_LINK else first.removeprefix("/")
         if name in NAMES and first.startswith("/") and message.from_user and not message.from_user.is_bot:
@@ -60,7 +61,7 @@ class MemberCommands:
             task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Wait a few seconds for the answers that are being made, and disconnect from the database."""
+        """Wait a few seconds for the answers that are not sent yet, and disconnect from the database."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
         await self._members.close()
@@ -69,7 +70,7 @@ class MemberCommands:
         try:
             await self._answer(name, bot_name, user_id, message, bot)
         except Exception as error:
-            # Without the error's text: it may hold the account, or the token in a URL.
+            # The error's text is not logged, because it may contain the account, or a URL with the token.
             log.event("member_answer_failed", level=logging.WARNING, command=name, error=type(error).__name__)
 
     async def _answer(self, name: str, bot_name: str, user_id: int, message: Message, bot: Bot) -> None:

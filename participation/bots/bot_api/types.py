@@ -1,6 +1,6 @@
-"""The parts of the Bot API's objects that we read, by the names that both libraries use.
+"""The parts of the Bot API's objects that the adapters read. The classes of both libraries match these protocols.
 
-https://core.telegram.org/bots/api has their meaning. Both libraries' classes match these protocols.
+https://core.telegram.org/bots/api describes the fields.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,14 @@ class Chat(Protocol):
     def id(self) -> int: ...
     @property
     def type(self) -> str: ...
+
+
+class Recording(Protocol):
+    """A voice message or a video note."""
+
+    @property
+    def duration(self) -> Any:
+        """The seconds. python-telegram-bot may return a timedelta."""
 
 
 class Message(Protocol):
@@ -54,9 +62,9 @@ class Message(Protocol):
     @property
     def migrate_from_chat_id(self) -> int | None: ...
     @property
-    def voice(self) -> Any: ...
+    def voice(self) -> Recording | None: ...
     @property
-    def video_note(self) -> Any: ...
+    def video_note(self) -> Recording | None: ...
 
 
 class Reaction(Protocol):
@@ -108,7 +116,7 @@ class ChatMemberUpdated(Protocol):
 
 
 class Update(Protocol):
-    """What Telegram tells a bot: at most one of these fields is set."""
+    """Something that happened. At most one of these fields is set."""
 
     @property
     def message(self) -> Message | None: ...
@@ -121,7 +129,7 @@ class Update(Protocol):
 
 
 class BotUser(Protocol):
-    """What getMe tells of the bot itself."""
+    """The bot itself, from getMe."""
 
     @property
     def username(self) -> str | None: ...
@@ -132,14 +140,14 @@ class BotUser(Protocol):
 
 
 class WebhookInfo(Protocol):
-    """What getWebhookInfo tells, also of a bot that polls."""
+    """The answer of getWebhookInfo. It also describes a bot that polls."""
 
     @property
     def allowed_updates(self) -> Sequence[str] | None: ...
 
 
 class Bot(Protocol):
-    """A bot of either library. It can do much more; we call these methods."""
+    """A bot of either library, with the methods that the adapters call."""
 
     @property
     def id(self) -> int: ...

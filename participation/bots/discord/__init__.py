@@ -1,7 +1,7 @@
-"""discord.py: one line in a bot records messages, reactions, voice, joins and leaves.
+"""The adapter for discord.py. It records messages, reactions, voice, joins and leaves.
 
-For a `commands.Bot`: `await bot.add_cog(ParticipationCog(bot))`. For a plain `discord.Client`: `attach(client)`.
-`MemberCommands` lets members see and erase what is kept about them.
+For a `commands.Bot`: `await bot.add_cog(ParticipationCog(bot))`. For any other `discord.Client`: `attach(client)`.
+With `MemberCommands`, members can see and erase what is kept about them.
 """
 
 from participation.extras import advice

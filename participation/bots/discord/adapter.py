@@ -1,4 +1,4 @@
-"""The two ways into a bot: `ParticipationCog` for `commands.Bot`, `attach` for any `discord.Client`."""
+"""Adds the adapter to a bot: `ParticipationCog` to a `commands.Bot`, `attach` to any other `discord.Client`."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -13,11 +13,12 @@ from participation.publish import Publisher
 
 
 class ParticipationCog(commands.Cog, name="Participation"):
-    """Records what members do: `await bot.add_cog(ParticipationCog(bot))`, best in `setup_hook`.
+    """Records what members do. Add it in `setup_hook`: `await bot.add_cog(ParticipationCog(bot))`.
 
-    communities: the community_id of guilds, by the guild's id; the default is `discord:<guild id>`. record_authors:
-    also record who wrote the message that a reaction is for (Discord forbids profiling of relations). publisher: one to
-    share with other code of the bot. Raises `ConfigError` if REDIS_URL is missing.
+    communities: the community_id of guilds, by the guild's id. The default is `discord:<guild id>`. record_authors:
+    whether to record who wrote the message that a reaction is for. Discord forbids profiling members by their
+    relations. publisher: a publisher that other code of the bot uses too. The default is a new one. Raises
+    `ConfigError` if REDIS_URL is missing.
     """
 
     def __init__(
@@ -46,7 +47,10 @@ def attach(
     record_authors: bool = False,
     publisher: Publisher | None = None,
 ) -> None:
-    """Record what members do. Call it before `client.run()` or in `setup_hook`. Options and errors as for the cog."""
+    """Record what members do. Call this before `client.run()` or in `setup_hook`.
+
+    The options and errors are those of `ParticipationCog`.
+    """
     listener = Listener(client, Recorder(PLATFORM, communities, publisher), record_authors=record_authors)
     close = client.close
 
@@ -59,7 +63,7 @@ def attach(
 
 
 def _start(client: discord.Client, listener: Listener) -> None:
-    """Start now, or when the client connects if it has no event loop yet."""
+    """Start now. If the client has no event loop yet, start when it connects."""
     if isinstance(client.loop, asyncio.AbstractEventLoop):
         listener.start()
     else:
@@ -67,7 +71,7 @@ def _start(client: discord.Client, listener: Listener) -> None:
 
 
 def _before_connect(client: discord.Client, start: Callable[[], None]) -> None:
-    # Not in `setup_hook`: a bot that defines it with `@client.event` later would replace ours.
+    # `setup_hook` does not work here, because a later `@client.event` of the bot would replace ours.
     connect = client.connect
 
     async def start_and_connect(*, reconnect: bool = True) -> None:

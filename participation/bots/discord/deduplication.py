@@ -1,7 +1,7 @@
-"""Recognising what the gateway sends a second time, for updates without an id or a time of their own.
+"""Recognises updates that the gateway sends a second time, if they have no id or time of their own.
 
-Duplicates of messages and joins are recognised when they are stored. Reactions, voice and leaves have the time of
-receipt as their time, so a repeated update would make a second event.
+Duplicates of messages and joins are recognised when they are stored. Reactions, voice and leaves get the time at which
+they were received, so a repeated update would become a second event.
 """
 
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import discord
 
 REACTIONS: Final = 10_000
-"""How many of the latest reactions are remembered."""
+"""How many of the latest reactions `LatestReactions` remembers."""
 
 
 class Position(NamedTuple):
@@ -21,16 +21,19 @@ class Position(NamedTuple):
 
 
 class GatewaySequence:
-    """Remembers how far the gateway was read. After a RESUME the gateway may repeat older updates."""
+    """Remembers the last update that was read. After a RESUME the gateway may repeat older ones."""
 
     def __init__(self, client: discord.Client) -> None:
         self._client = client
-        self._last: dict[tuple[str, int | None], Position] = {}  # of each kind of update in each guild
+        self._last: dict[tuple[str, int | None], Position] = {}  # by the kind of update and the guild
 
     def is_duplicate(self, name: str, guild_id: int | None) -> bool:
-        """Return whether the update being dispatched was dispatched before under this name, and remember it."""
+        """Return whether the current update was dispatched before under this name, and remember it.
+
+        Without a connection nothing is a duplicate.
+        """
         try:
-            # The only access to a guild's connection that works with and without shards.
+            # No public method of discord.py returns a guild's connection both with and without shards.
             socket = self._client._get_websocket(guild_id)
             now = Position(str(socket.session_id), int(socket.sequence or 0))
         except (AttributeError, KeyError, TypeError):  # no connection, or another version of the library
@@ -43,13 +46,13 @@ class GatewaySequence:
 
 
 class LatestReactions:
-    """Remembers the latest reactions: one cannot be added twice without being removed in between, or the reverse."""
+    """Remembers the latest reactions. The same reaction cannot be added twice, or removed twice, in a row."""
 
     def __init__(self) -> None:
         self._latest: OrderedDict[tuple[int, int, str], bool] = OrderedDict()
 
     def is_duplicate(self, message_id: int, user_id: int, emoji: str, *, is_added: bool) -> bool:
-        """Return whether the last update of this reaction was the same, and remember this one."""
+        """Return whether the previous update of this reaction was the same, and remember this one."""
         key = (message_id, user_id, emoji)
         was_added = self._latest.get(key)
         self._latest[key] = is_added
@@ -59,7 +62,7 @@ class LatestReactions:
         return was_added is is_added
 
     def forget(self, message_id: int | None = None, emoji: str | None = None) -> None:
-        """Forget the reactions to a message, all or with one emoji. Without a message: all, as updates were missed."""
+        """Forget the reactions to a message, or only those with one emoji. Without a message, forget all reactions."""
         for key in list(self._latest):
             if message_id in {None, key[0]} and emoji in {None, key[2]}:
                 del self._latest[key]

@@ -1,8 +1,8 @@
-"""Listening to a client of discord.py: updates come in, in the gateway's order, events go to the recorder.
+"""Listens to a client of discord.py, and gives the recorder the events in the gateway's order.
 
-One wiring for every kind of client. The check that `wait_for` takes runs inside the library's dispatch, before the
-bot's own handlers are even scheduled: it sees each update as it is at that moment (the objects change later), keeps the
-order, replaces nothing of the bot's, and is never satisfied.
+It passes a check to `wait_for`. discord.py calls this check when it dispatches an update, before the bot's own handlers
+run. So the check sees the objects before they change. It keeps the order, replaces nothing of the bot, and works with
+every kind of client. Until the listener stops, the check accepts no update, so `wait_for` does not end.
 """
 
 import asyncio
@@ -24,13 +24,14 @@ from participation.errors import ConfigError
 from participation.event import Event
 
 ROUND_SECONDS: Final = 300.0
-"""How often everybody who is in voice is recorded as present. A stay that nothing ends counts up to the last time."""
+"""How often everybody in voice is recorded as present. A stay without a recorded end counts up to the last time."""
 
-_listened: WeakSet[discord.Client] = WeakSet()
+_clients: WeakSet[discord.Client] = WeakSet()
+"""The clients that have a listener."""
 
 
 class Listener:
-    """Records what one client hears, between `start` and `stop`."""
+    """Records the updates that one client receives between `start` and `stop`."""
 
     def __init__(self, client: discord.Client, recorder: Recorder, *, record_authors: bool) -> None:
         self._client = client
@@ -40,13 +41,16 @@ class Listener:
         self._tasks: list[asyncio.Task[Any]] = []
 
     def start(self) -> None:
-        """Begin to listen; the client's event loop must run. Raises `ConfigError` if somebody listens already."""
-        if self._client in _listened:
+        """Start to listen. The client's event loop must be running.
+
+        Raises `ConfigError` if another listener listens to the client.
+        """
+        if self._client in _clients:
             raise ConfigError(
-                "participation is in this bot twice, and reactions and voice would count twice: "
-                "use either ParticipationCog or attach, once"
+                "participation is in this bot twice, so reactions and voice would count twice: use either "
+                "ParticipationCog or attach, and only once"
             )
-        _listened.add(self._client)
+        _clients.add(self._client)
         self._voice = Voice()
         self._reactions = LatestReactions()
         self._sequence = GatewaySequence(self._client)
@@ -55,12 +59,12 @@ class Listener:
             log.event("not_seen", level=logging.WARNING, advice=missing)
         self._tasks = [self._listen(event, handler) for event, handler in self._handlers().items()]
         self._tasks.append(asyncio.create_task(self._keep_rounds()))
-        # A bot that runs already will not hear of its guilds again.
+        # If the bot is already running, it is not told about its guilds again.
         for guild in self._client.guilds:
             self._recorder.record(self._available, guild)
 
     async def stop(self) -> None:
-        """Record who is in voice, stop listening, and wait a few seconds for Redis. A repeat is safe; never raises."""
+        """Record who is in voice, stop listening, and wait a few seconds for Redis. Never raises. Repeating is safe."""
         if not self._tasks:
             return
         for guild in self._client.guilds:
@@ -69,11 +73,11 @@ class Listener:
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
-        _listened.discard(self._client)
+        _clients.discard(self._client)
         await self._recorder.close()
 
     def _handlers(self) -> dict[str, Callable[..., Iterable[Event]]]:
-        """Return what is done at each of discord.py's events."""
+        """Return the function for each of discord.py's events."""
         return {
             "message": partial(mapping.message, self._recorder.community),
             "member_join": self._member_joined,
@@ -82,7 +86,7 @@ class Listener:
         }
 
     def _guild_handlers(self) -> dict[str, Callable[..., Iterable[Event]]]:
-        """Return what is done at events that would count again if they were told again."""
+        """Return the functions for events that would count twice if the gateway repeated them."""
         return {
             "raw_reaction_add": self._reaction,
             "raw_reaction_remove": self._reaction,
@@ -91,7 +95,7 @@ class Listener:
             "voice_state_update": self._voice_state,
             "guild_channel_delete": self._channel_deleted,
             "raw_member_remove": self._member_left,
-            # Told of every guild before `ready` is, so that needs no round of its own.
+            # discord.py dispatches this for every guild before `ready`, so `ready` needs no function.
             "guild_available": self._available,
             "guild_join": self._available,
             "guild_unavailable": self._unavailable,
@@ -115,7 +119,7 @@ class Listener:
         run = self._run
 
         def hear(*arguments: Any) -> bool:
-            # A task that is cancelled before its first step leaves the check with the library: it must end by itself.
+            # If a task is cancelled before its first step, discord.py keeps the check. So the check must end by itself.
             is_over = run != self._run
             if not is_over:
                 self._recorder.record(handler, *arguments)
@@ -128,7 +132,7 @@ class Listener:
             await asyncio.sleep(ROUND_SECONDS)
             for guild in list(self._client.guilds):
                 self._recorder.record(self._round, guild)
-                await asyncio.sleep(0)  # the bot's turn: a large guild takes a few milliseconds
+                await asyncio.sleep(0)  # let the bot run, because a large guild takes a few milliseconds
 
     # ---- messages, reactions, members ----
 
@@ -157,7 +161,7 @@ class Listener:
         before = None
         if guild is not None and isinstance(user, discord.Member):
             before = mapping.seat(guild, user.voice, user)
-        # Who leaves the guild leaves voice; the voice state that tells so, too, comes just before or just after.
+        # Leaving the guild ends voice too. Discord sends the voice state just before or just after this update.
         steps = self._voice.move(payload.guild_id, user.id, before, None)
         community = self._recorder.community
         return [*mapping.voice(community(payload.guild_id), steps, now), *mapping.left(community, payload, now)]
@@ -176,7 +180,7 @@ class Listener:
         return mapping.voice(self._recorder.community(channel.guild.id), steps, _now())
 
     def _round(self, guild: discord.Guild) -> list[Event]:
-        # What the cache holds of a guild that is away, or while the connection is, may have changed meanwhile.
+        # The cache may be outdated if the guild is unavailable or the bot is not connected.
         if guild.unavailable or guild.shard_id in self._offline:
             return []
         steps = self._voice.be_present(guild.id, mapping.seats(guild))
@@ -190,7 +194,7 @@ class Listener:
         return self._round(guild)
 
     def _unavailable(self, guild: discord.Guild) -> list[Event]:
-        """Forget what is known of a guild in an outage. The bot is still a member of it."""
+        """Forget the voice of a guild that has an outage, and all reactions. The bot is still a member of the guild."""
         self._voice.forget(guild.id)
         self._reactions.forget()
         return []
@@ -203,7 +207,7 @@ class Listener:
         return []
 
     def _session_began(self, shard_id: int) -> list[Event]:
-        """A new session tells nothing of what was missed: only the guilds' voice states, as they become available."""
+        """Forget voice and reactions. In a new session Discord does not send missed updates, only voice states."""
         self._voice.forget()
         self._reactions.forget()
         return self._online(shard_id)

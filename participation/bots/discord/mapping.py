@@ -1,6 +1,6 @@
-"""From discord.py's objects to events. Pure functions: they read only the objects, and remember nothing.
+"""Turns discord.py's objects into events. The functions only read the objects, and remember nothing.
 
-`community` returns the community_id of a guild's id. Direct messages and system messages make no event.
+`community` returns the community_id for a guild's id. Direct messages and system messages are not recorded.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ Community = Callable[[int], str]
 
 
 def message(community: Community, sent: discord.Message) -> list[Event]:
-    """Return the event of a message in a guild. Its id makes it the same event each time."""
+    """Return the event of a message in a guild. A repeated update gives the same event, because the id is the same."""
     place = sent.guild.id if sent.guild else getattr(sent.channel, "guild_id", None)
     if place is None or sent.type.value not in platform.COUNTED_TYPES:
         return []
@@ -45,7 +45,10 @@ def reaction(
     *,
     is_author_recorded: bool,
 ) -> list[Event]:
-    """Return the event of a reaction in a guild that was added or removed. Discord does not tell its time."""
+    """Return the event of a reaction that was added or removed in a guild.
+
+    at: when the update was received, because Discord sends no time.
+    """
     if payload.guild_id is None:
         return []
     is_added = payload.event_type == "REACTION_ADD"
@@ -59,7 +62,7 @@ def reaction(
             channel_id=str(payload.channel_id),
             object_id=str(payload.message_id),
             object_author_id=None if author_id is None else str(author_id),
-            # The removal names the account only by its id.
+            # When a reaction is removed, Discord sends only the account's id.
             actor_kind=kind(payload.member or (guild.get_member(payload.user_id) if guild else None)),
             occurred_at=at,
             metadata={"emoji": emoji(payload.emoji), **_parent(guild and guild.get_thread(payload.channel_id))},
@@ -68,12 +71,15 @@ def reaction(
 
 
 def joined(community: Community, member: discord.Member, at: datetime) -> list[Event]:
-    """Return the event of a member who joined. at: the time of receipt, for the rare member without a time."""
+    """Return the event of a member who joined. at: when the update was received, for members without a joining time."""
     return [_membership(EventType.MEMBER_JOINED, community(member.guild.id), member, member.joined_at or at)]
 
 
 def left(community: Community, payload: discord.RawMemberRemoveEvent, at: datetime) -> list[Event]:
-    """Return the event of a member who left, was kicked or banned. Discord does not tell its time."""
+    """Return the event of a member who left or was kicked or banned.
+
+    at: when the update was received, because Discord sends no time.
+    """
     return [_membership(EventType.MEMBER_LEFT, community(payload.guild_id), payload.user, at)]
 
 
@@ -89,7 +95,7 @@ def _membership(what: EventType, community_id: str, user: discord.abc.User, at: 
 
 
 def voice(community_id: str, steps: Iterable[Step], at: datetime) -> list[Event]:
-    """Return the events of the voice channels of a guild at one moment."""
+    """Return one event for each step in voice, all with the same time."""
     return [
         Event(
             event_type=step.event_type,
@@ -105,12 +111,12 @@ def voice(community_id: str, steps: Iterable[Step], at: datetime) -> list[Event]
 
 
 def seat(guild: discord.Guild, state: discord.VoiceState | None, user: discord.abc.User | None) -> Seat | None:
-    """Return the voice channel of a member according to the library's cache. None for no channel and the AFK channel.
+    """Return the voice channel of a member according to discord.py's cache, or None. The AFK channel counts as none.
 
-    After an outage of the guild the cache still holds members who left meanwhile: new voice states overwrite old ones,
-    and none is removed. But the library then makes new channel objects, so an outdated state points to a channel object
-    that the guild no longer has. `VoiceState.afk` is not used: the library reads `suppress` into it.
-    user: whose state it is. Without it nobody can tell whether it is a bot, so the state is ignored.
+    After an outage of the guild, the cache still has members who left in the meantime, because discord.py removes no
+    voice states. But it makes new channel objects then, so an outdated state has a channel object that the guild no
+    longer has. `VoiceState.afk` cannot be used, because discord.py also sets it from `suppress`.
+    user: whose state it is. If it is None, the state is ignored, because it may belong to a bot.
     """
     channel = state.channel if state else None
     if channel is None or user is None or guild.get_channel(channel.id) is not channel:
@@ -120,29 +126,29 @@ def seat(guild: discord.Guild, state: discord.VoiceState | None, user: discord.a
 
 
 def seats(guild: discord.Guild) -> dict[int, Seat]:
-    """Return the voice channels of all members of a guild, by the account's id, without members the cache lacks."""
+    """Return the seats of the members of a guild, by the account's id. Only members in the cache are included."""
     found = {}
     for channel in [*guild.voice_channels, *guild.stage_channels]:
         for user_id, state in channel.voice_states.items():
-            if sits := seat(guild, state, guild.get_member(user_id)):
-                found[user_id] = sits
+            if current := seat(guild, state, guild.get_member(user_id)):
+                found[user_id] = current
     return found
 
 
 def guild_id(subject: Any) -> int | None:
-    """Return the id of the guild that an update is about: a raw update, a member, a channel, or the guild itself."""
+    """Return the id of the guild that an update is about. subject: a raw update, a member, a channel, or the guild."""
     guild = subject if isinstance(subject, discord.Guild) else getattr(subject, "guild", None)
     found: int | None = guild.id if guild else subject.guild_id
     return found
 
 
 def kind(user: discord.abc.User | None) -> ActorKind:
-    """Return what an account is. An unknown account counts as a person's, because most are."""
+    """Return the kind of an account. An unknown account counts as a person's, because most accounts are."""
     return platform.account_kind(is_bot=user is not None and user.bot)
 
 
 def emoji(given: discord.PartialEmoji) -> str:
-    """Return a Unicode emoji as it is, and a custom one as its id."""
+    """Return a Unicode emoji unchanged, and a custom emoji as its id."""
     return platform.emoji(given.id, given.name)
 
 

@@ -1,6 +1,6 @@
-"""The commands with which members of a Discord server see, take away and erase what is kept about them.
+"""The slash commands with which members of a Discord server see, download and erase what is kept about them.
 
-A slash command comes in from discord.py; the answer, which only the one who asked can see, goes back to Discord.
+Only the member who uses a command sees the answer.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,16 +15,17 @@ from participation.bots.member_answers import COMMANDS, MemberAnswers
 from participation.platforms.discord import PLATFORM
 
 QUESTION_SECONDS: Final = 120.0
-"""How long somebody may think about whether to erase everything."""
+"""How long the buttons of a question work."""
 
 Interaction = discord.Interaction[Any]
 Act = Callable[[str], Awaitable[str]]
 
 
 class MemberCommands(commands.Cog, name="Participation for members"):
-    """The commands of `participation.bots.member_answers`: `await bot.add_cog(MemberCommands())`, then sync the tree.
+    """Adds the commands of `member_answers.COMMANDS`: `await bot.add_cog(MemberCommands())`, then sync the tree.
 
-    They need DATABASE_URL. The database is asked in a thread, after Discord was told that an answer is on its way.
+    The commands need DATABASE_URL. The bot first tells Discord that an answer will follow, because Discord waits only a
+    few seconds. Then a thread reads the database.
     """
 
     def __init__(self) -> None:
@@ -54,14 +55,14 @@ class MemberCommands(commands.Cog, name="Participation for members"):
     @app_commands.command(name="forget_me", description=COMMANDS["forget_me"])
     async def forget_me(self, interaction: Interaction) -> None:
         await _ask(
-            interaction, "Erase everything that is kept about you? Nobody can bring it back.", self._members.forget_me
+            interaction, "Erase everything that is kept about you? This cannot be undone.", self._members.forget_me
         )
 
     @app_commands.command(name="opt_out", description=COMMANDS["opt_out"])
     async def opt_out(self, interaction: Interaction) -> None:
         await _ask(
             interaction,
-            "Erase everything that is kept about you, and keep nothing from now on? Nobody can bring it back.",
+            "Erase everything that is kept about you, and keep nothing from now on? This cannot be undone.",
             self._members.opt_out,
         )
 
@@ -79,7 +80,7 @@ async def _ask(interaction: Interaction, question: str, act: Act) -> None:
 
 
 class _Question(discord.ui.View):
-    """Two buttons, of which one does what cannot be undone."""
+    """Asks for confirmation with two buttons: Erase and Keep."""
 
     def __init__(self, act: Act) -> None:
         super().__init__(timeout=QUESTION_SECONDS)

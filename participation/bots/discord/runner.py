@@ -1,4 +1,4 @@
-"""Our own bot for Discord, for communities that have none: it records, and says at its start what it lacks.
+"""The bundled bot for Discord, for communities without a bot. It records, and prints at its start what it cannot see.
 
 In: the token, from the settings. Out: events, through the adapter.
 """
@@ -23,35 +23,37 @@ from participation.errors import ConfigError, Unavailable
 VARIABLE: Final = "PARTICIPATION_DISCORD_TOKEN"
 
 FOUND: Final = 2
-"""Exit code of a check that finds something."""
+"""The exit code of a check that finds that something is missing."""
 
 Say = Callable[[str], object]
 
 
 def run(say: Say, *, only_check: bool, member_commands: bool) -> int:
-    """Check what the bot may see, and unless that is all, run until SIGINT or SIGTERM; return the exit code.
+    """Check what the bot can see, and then run it until SIGINT or SIGTERM. Return the exit code.
 
-    say: writes a line for people. Raises `ConfigError` for a setting that lets nothing be seen, and `Unavailable` when
-    Discord does not answer at the start.
+    say: prints a line. only_check: whether to end after the check. member_commands: whether to add `MemberCommands`.
+    Raises `ConfigError` if a setting is missing or wrong, for example the token, and `Unavailable` if Discord does not
+    answer at the start.
     """
     configured = settings.load().discord_token
     token = configured.get_secret_value().strip() if configured else ""
     if not token:
         raise ConfigError(
-            f"{VARIABLE} is not set: put the bot's token into the environment or .env; it is shown once, under Bot at "
-            "https://discord.com/developers/applications"
+            f"{VARIABLE} is not set: put the bot's token into the environment or .env; Discord shows the token once, "
+            "under Bot at https://discord.com/developers/applications"
         )
     if member_commands:
         settings.load().database()
     level = logging.WARNING if only_check else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # it listens to nobody, it only sees them
+    # The bot does not join voice channels, so the warnings about missing voice libraries do not apply.
+    discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
     try:
         return asyncio.run(_run(token, say, only_check=only_check, member_commands=member_commands))
     except discord.LoginFailure as error:
         raise ConfigError(
             f"{VARIABLE}: Discord does not know this token: reset it under Bot at "
-            "https://discord.com/developers/applications, and copy the new one whole"
+            "https://discord.com/developers/applications, and copy the whole new token"
         ) from error
     except discord.PrivilegedIntentsRequired as error:
         raise ConfigError(
@@ -71,7 +73,7 @@ async def _run(token: str, say: Say, *, only_check: bool, member_commands: bool)
             asyncio.get_running_loop().add_signal_handler(number, work.cancel)
         if is_ready := await _is_ready(bot, work):
             found += self_check.guilds(bot)
-            _tell(bot, found, say)
+            _print_findings(bot, found, say)
             if only_check:
                 work.cancel()
             else:
@@ -85,21 +87,21 @@ async def _run(token: str, say: Say, *, only_check: bool, member_commands: bool)
 
 
 async def _flags(token: str) -> discord.ApplicationFlags:
-    """Ask what the bot's owner has allowed it: to ask for an intent that is not allowed is to be thrown out."""
+    """Ask Discord which intents the bot's owner has allowed. Discord disconnects a bot that requests another one."""
     async with discord.Client(intents=discord.Intents(guilds=True)) as client:
         await client.login(token)
         return client.application_flags
 
 
 async def _is_ready(bot: discord.Client, work: asyncio.Task[None]) -> bool:
-    """Wait until the bot knows its guilds; return whether it got so far."""
+    """Wait until the bot knows its guilds. Return False if it ended before that."""
     ready = asyncio.create_task(bot.wait_until_ready())
     await asyncio.wait({ready, work}, return_when=asyncio.FIRST_COMPLETED)
     ready.cancel()
     return not work.done()
 
 
-def _tell(bot: discord.Client, found: list[str], say: Say) -> None:
+def _print_findings(bot: discord.Client, found: list[str], say: Say) -> None:
     say(f"discord: {bot.user}, application {bot.application_id}")
     for text in found:
         say(f"missing: {text}")

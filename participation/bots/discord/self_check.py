@@ -1,4 +1,4 @@
-"""The self-check: what a Discord bot does not get to hear, in plain words; what is not seen for it, and what to do."""
+"""The self-check: what a Discord bot cannot see, why, and what to do about it."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -6,25 +6,25 @@ from typing import Final
 import discord
 
 INTENTS: Final = {
-    "guilds": "guilds and channels are unknown, so threads have no parent, and nobody is seen in voice",
-    "guild_messages": "no message is seen",
-    "guild_reactions": "no reaction is seen",
-    "voice_states": "nobody is seen in voice",
+    "guilds": "guilds and channels are unknown, so threads have no parent, and members in voice are not seen",
+    "guild_messages": "messages are not seen",
+    "guild_reactions": "reactions are not seen",
+    "voice_states": "members in voice are not seen",
     "members": "joins and leaves of members are not seen",
 }
-"""What is not seen without an intent."""
+"""What a bot does not see without each intent."""
 
 PORTAL: Final = "turn on `Server Members Intent` under Bot at https://discord.com/developers/applications"
 
 PERMISSIONS: Final = discord.Permissions(view_channel=True)
-"""What a bot needs that only records: it hears of what happens in the channels that it can view."""
+"""The only permission that recording needs. Discord reports what happens in the channels that the bot can view."""
 
 NAMED: Final = 5
-"""Most channels that are named."""
+"""How many channels a line names at most."""
 
 
 def intents(asked: discord.Intents) -> Iterator[str]:
-    """Yield what a bot has not asked for."""
+    """Yield a line for each intent that the bot does not request."""
     for name, unseen in INTENTS.items():
         if not getattr(asked, name):
             also = f"{PORTAL}, and " if name == "members" else ""
@@ -32,34 +32,35 @@ def intents(asked: discord.Intents) -> Iterator[str]:
 
 
 def portal(flags: discord.ApplicationFlags) -> Iterator[str]:
-    """Yield what a bot may not ask for: the intent for members must be allowed to it by its owner."""
+    """Yield a line if the bot may not request the intent `members`. Its owner must turn it on in the portal."""
     if not (flags.gateway_guild_members or flags.gateway_guild_members_limited):
         yield f"intent members: {INTENTS['members']}; {PORTAL}, and start the bot again"
 
 
 def guilds(bot: discord.Client) -> Iterator[str]:
-    """Yield in which guilds a bot that is ready sees nothing."""
+    """Yield a line for each guild in which the bot sees no text channel, or if it is in no guild. It must be ready."""
     if not bot.guilds:
         link = discord.utils.oauth_url(bot.application_id or 0, permissions=PERMISSIONS, scopes=("bot",))
-        yield f"guilds: the bot is in none, so nothing is seen; add it: {link}"
+        yield f"guilds: the bot is in no guild, so it sees nothing; add it to one: {link}"
     for guild in bot.guilds:
         if not guild.unavailable and guild.text_channels and not any(map(_is_viewed, guild.text_channels)):
             yield (
-                f"guild {guild.name} ({guild.id}): the bot can view no text channel, so no message and no reaction is "
-                "seen there; give its role the permission `View Channels`"
+                f"guild {guild.name} ({guild.id}): the bot cannot view any text channel, so it does not see messages "
+                "and reactions there; give its role the permission `View Channels`"
             )
 
 
 def hidden(bot: discord.Client) -> Iterator[str]:
-    """Yield the channels of its other guilds that a bot cannot view, which may be as it should be."""
+    """Yield a line for each other guild with channels that the bot cannot view. This may be intended."""
     for guild in bot.guilds:
-        unseen = [channel for channel in _talked_in(guild) if not _is_viewed(channel)]
+        unseen = [channel for channel in _channels(guild) if not _is_viewed(channel)]
         if unseen and any(map(_is_viewed, guild.text_channels)):
             names = ", ".join(f"#{channel.name}" for channel in unseen[:NAMED]) + "…" * (len(unseen) > NAMED)
-            yield f"guild {guild.name} ({guild.id}): {len(unseen)} channel(s) are not seen: {names}"
+            yield f"guild {guild.name} ({guild.id}): the bot cannot view {len(unseen)} channel(s): {names}"
 
 
-def _talked_in(guild: discord.Guild) -> list[discord.abc.GuildChannel]:
+def _channels(guild: discord.Guild) -> list[discord.abc.GuildChannel]:
+    """Return the channels in which members write or talk."""
     return [*guild.text_channels, *guild.forums, *guild.voice_channels, *guild.stage_channels]
 
 

@@ -1,7 +1,8 @@
-"""Who was last seen where in voice: what was observed comes in, what has happened comes out. Pure, without discord.py.
+"""Keeps a list of who is in which voice channel, and returns the steps that change it. It does not need discord.py.
 
-Observations come from the gateway in its order. Two of them enclose a stay (`VOICE_JOINED` or `VOICE_PRESENT`, then
-`VOICE_PRESENT` or `VOICE_LEFT`), so nothing is made up: who is gone without being seen to go is dropped in silence.
+It gets observations in the gateway's order. A stay is the time between two observations: `VOICE_JOINED` or
+`VOICE_PRESENT`, then `VOICE_PRESENT` or `VOICE_LEFT`. It never invents a leave: if a member is gone and was not seen to
+leave, the member is removed from the list without a step.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,14 +12,14 @@ from participation.event import ActorKind, EventType
 
 
 class Seat(NamedTuple):
-    """Where an account sits, and what it is."""
+    """The voice channel in which an account is, and the kind of the account."""
 
     channel_id: int
     kind: ActorKind
 
 
 class Step(NamedTuple):
-    """Something that an account did: which kind of event it is, and at which seat."""
+    """What an account did in voice: the type of the event, the account, and its seat."""
 
     event_type: EventType
     user_id: int
@@ -26,14 +27,17 @@ class Step(NamedTuple):
 
 
 class Voice:
-    """The seats of all guilds. Methods return what has happened, in order; what is no news returns nothing."""
+    """The seats in all guilds. Each method returns the new steps in order, or an empty list if nothing changed."""
 
     def __init__(self) -> None:
-        # None: seen to leave. Without an entry: not seen yet, and what the library knew before is taken.
+        # None: the member was seen to leave. No entry: the member was not seen yet, and `before` of `move` is used.
         self._guilds: dict[int, dict[int, Seat | None]] = {}
 
     def move(self, guild_id: int, user_id: int, before: Seat | None, after: Seat | None) -> list[Step]:
-        """Note a change of an account's voice state, which may be a mute; before: what the library knew before it."""
+        """Note a change of an account's voice state, for example a move or a mute.
+
+        before: the seat in the library's cache before the change.
+        """
         known = self._guilds.setdefault(guild_id, {})
         old = known.get(user_id, before)
         known[user_id] = after
@@ -43,20 +47,20 @@ class Voice:
         return [*left, Step(EventType.VOICE_JOINED, user_id, after)] if after else left
 
     def close(self, guild_id: int, channel_id: int) -> list[Step]:
-        """Note that a channel was deleted, and with it everybody's stay."""
+        """Note that a channel was deleted. Everybody in it leaves."""
         known = self._guilds.get(guild_id, {})
         inside = [user_id for user_id, seat in known.items() if seat and seat.channel_id == channel_id]
         return [step for user_id in inside for step in self.move(guild_id, user_id, None, None)]
 
     def be_present(self, guild_id: int, seen: Mapping[int, Seat]) -> list[Step]:
-        """Note everybody who is in voice in a guild now: those in the library's cache, by the account's id."""
+        """Note who is in voice in a guild now. seen: the seats in the library's cache, by the account's id."""
         known = self._guilds.get(guild_id, {})
-        # Who was seen to leave is away until seen to join: the cache keeps members who left the guild while in voice.
+        # The cache keeps members who left the guild while in voice. They stay away until they are seen to join.
         self._guilds[guild_id] = {user_id: known.get(user_id, seat) and seat for user_id, seat in seen.items()}
         return list(_present(self._guilds[guild_id]))
 
     def forget(self, guild_id: int | None = None) -> None:
-        """Forget a guild, or all: events were missed, and only the next look at the cache can tell who is there."""
+        """Forget a guild, or all guilds, after updates were missed. The next `be_present` fills the list again."""
         if guild_id is None:
             self._guilds.clear()
         else:

@@ -1,9 +1,9 @@
-"""python-telegram-bot: the adapter sees every update of an `Application` before the bot does.
+"""The adapter for python-telegram-bot. It reads every update of an `Application` before the bot's own handlers do.
 
-In: updates, as `telegram.Update`. Out: events, through the recorder. The application handles every update as before.
+In: updates, as `telegram.Update`. Out: events, through the recorder. The application handles updates as before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from participation import extras
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from telegram.ext import Application
 
     AnyApplication = Application[Any, Any, Any, Any, Any, Any]
+    Hook = Callable[[AnyApplication], Coroutine[Any, Any, None]]
 
 GROUP: Final = -1_000_000
-"""Handlers run in the order of their groups. Ours must run first, because a handler of the bot may stop an update."""
+"""Handlers run in the order of their groups. Ours must be first, because a handler of the bot may stop an update."""
 
 
 def add_participation(
@@ -29,12 +30,12 @@ def add_participation(
 ) -> Listener:
     """Record what happens in the bot's groups from now on.
 
-    app: a built application. Pass `allowed_updates` to its `run_polling` or `run_webhook`: `ALLOWED_UPDATES`, and what
-    the bot itself needs. communities: the community_id of chats, by the chat's id; the default is
-    `telegram:<chat id>`. publisher: one to share with other code. member_commands: whether to answer members who ask
-    what is kept about them; that needs `DATABASE_URL`.
-    Returns the listener. Await its `close()` if neither `run_polling` nor `run_webhook` ends the application. Raises
-    `ConfigError` if python-telegram-bot or a setting is missing.
+    app: a built application. Call its `run_polling` or `run_webhook` with `allowed_updates`: `ALLOWED_UPDATES`, and the
+    types that the bot itself needs. communities: the community_id of chats, by the chat's id. The default is
+    `telegram:<chat id>`. publisher: a publisher that other code uses too. The default is a new one. member_commands:
+    whether to answer members who ask what is kept about them. This needs `DATABASE_URL`.
+    Returns the listener. If you start and stop the application without `run_polling` and `run_webhook`, await its
+    `close()`. Raises `ConfigError` if python-telegram-bot or a setting is missing.
     """
     extras.require("telegram")
     from telegram import InputFile
@@ -43,13 +44,13 @@ def add_participation(
 
     listener = Listener(communities, publisher, MemberCommands(InputFile) if member_commands else None)
     app.add_handler(See(listener, app.bot), GROUP)
-    for hook in ("post_stop", "post_shutdown"):
-        setattr(app, hook, _then_close(getattr(app, hook), listener))
+    app.post_stop = _then_close(app.post_stop, listener)
+    app.post_shutdown = _then_close(app.post_shutdown, listener)
     return listener
 
 
-def _then_close(hook: Any, listener: Listener) -> Any:
-    """Return a hook that runs the bot's own hook, and then closes the listener, also if the hook fails."""
+def _then_close(hook: "Hook | None", listener: Listener) -> "Hook":
+    """Return a hook that runs the bot's own hook and then closes the listener, even if the bot's hook fails."""
 
     async def run(app: "AnyApplication") -> None:
         try:

@@ -1,4 +1,4 @@
-"""The handler that sees every update of python-telegram-bot and handles none."""
+"""The handler that reads every update of python-telegram-bot, and handles none."""
 
 from typing import Any
 
@@ -6,17 +6,18 @@ from telegram import Update
 from telegram.ext import CallbackContext, TypeHandler
 
 from participation.bots.bot_api.listener import Listener
+from participation.bots.bot_api.types import Bot
 
 
 class See(TypeHandler[Update, CallbackContext[Any, Any, Any, Any], None]):
-    """Reads an update when the application asks whether this handler wants it, and says no.
+    """Reads an update when the application asks whether this handler handles it, and answers no.
 
-    If it said yes, the application would build a context and save the data of the chat and of the user, for every
+    If it answered yes, the application would build a context and save the data of the chat and of the user for every
     update, even for updates that the bot does not handle.
     """
 
-    def __init__(self, listener: Listener, bot: Any) -> None:
-        super().__init__(Update, _nothing)
+    def __init__(self, listener: Listener, bot: Bot) -> None:
+        super().__init__(Update, _do_nothing)
         self._listener = listener
         self._bot = bot
 
@@ -26,5 +27,5 @@ class See(TypeHandler[Update, CallbackContext[Any, Any, Any, Any], None]):
         return False
 
 
-async def _nothing(_update: Update, _context: CallbackContext[Any, Any, Any, Any]) -> None:
-    """The callback that a handler must have. It is never called."""
+async def _do_nothing(_update: Update, _context: CallbackContext[Any, Any, Any, Any]) -> None:
+    """Never run. A handler must have a callback."""
