@@ -1,6 +1,6 @@
-"""A bot of aiogram that greets, and records who takes part.
+"""A complete bot for Telegram with aiogram. It answers /hello, and records what members do.
 
-Install participation[aiogram], set BOT_TOKEN and REDIS_URL, and: python aiogram_bot.py
+Install community-participation[aiogram] as docs/install.md says, set BOT_TOKEN and REDIS_URL, and run this file.
 """
 
 import asyncio
@@ -32,5 +32,5 @@ async def main() -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    logging.getLogger("aiogram.event").setLevel(logging.WARNING)  # a line for every update
+    logging.getLogger("aiogram.event").setLevel(logging.WARNING)  # it logs an INFO line for every update
     asyncio.run(main())

@@ -1,6 +1,6 @@
-"""A bot of python-telegram-bot that greets, and records who takes part.
+"""A complete bot for Telegram with python-telegram-bot. It answers /hello, and records what members do.
 
-Install participation[telegram], set BOT_TOKEN and REDIS_URL, and: python telegram_bot.py
+Install community-participation[telegram] as docs/install.md says, set BOT_TOKEN and REDIS_URL, and run this file.
 """
 
 import logging
@@ -22,10 +22,10 @@ def main() -> None:
     app = Application.builder().token(os.environ["BOT_TOKEN"]).base_url(f"{server}/bot").build()
     app.add_handler(CommandHandler("hello", hello))
     add_participation(app)
-    app.run_polling(allowed_updates=Update.ALL_TYPES)  # Telegram leaves reactions, joins and leaves out by default
+    app.run_polling(allowed_updates=Update.ALL_TYPES)  # by default, Telegram does not send reactions, joins and leaves
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log the token with every request
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs the URL of every request, which contains the token
     main()

@@ -1,18 +1,18 @@
-// A complete Telegram bot in JavaScript that hands over messages and reactions: npm ci && node bot.js
+// A complete bot for Telegram in JavaScript. It sends messages and reactions as events. Run: npm ci && node bot.js
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import { createClient } from "celery-node";
 import { Bot } from "grammy";
-const { REDIS_URL = "redis://127.0.0.1:6379/0", BOT_TOKEN, BOT_API_URL: apiRoot = "https://api.telegram.org" } = process.env;
-const celery = createClient(REDIS_URL, REDIS_URL);
-const bot = new Bot(BOT_TOKEN, { client: { apiRoot } });
+const { BOT_TOKEN, BOT_API_URL: apiRoot = "https://api.telegram.org" } = process.env;
+const { REDIS_URL = "redis://127.0.0.1:6379/0" } = process.env;
+const celery = createClient(REDIS_URL, REDIS_URL), bot = new Bot(BOT_TOKEN, { client: { apiRoot } });
 const underway = new Set();
 celery.broker.redis.on("error", (error) => console.error(`Redis: ${error.message}`));
 
 async function send(event) {
   const { headers, properties, body } = celery.asTaskV2(randomUUID(), "participation.track_event", [event], {});
   try { await celery.broker.publish(body, "", "participation.events", headers, properties); }
-  catch (error) { console.error(error.message); await setTimeout(1000).then(() => send(event)); } // until Redis has it
+  catch (error) { console.error(error.message); await setTimeout(1000).then(() => send(event)); } // try again in 1 s
 }
 function track(event_type, { chat, date, message_id }, who, more = {}) {
   if (!chat.type.endsWith("group")) return;
@@ -25,13 +25,13 @@ function track(event_type, { chat, date, message_id }, who, more = {}) {
 }
 bot.on(["message:text", "message:media", "message:sticker"], ({ message }, next) => {
   if (!message.is_automatic_forward) track("MESSAGE_SENT", message, message.sender_chat ?? message.from);
-  return next(); // the bot's own handlers follow
+  return next(); // call the bot's own handlers
 });
 bot.on("message_reaction", (context, next) => {
   const { messageReaction: changed } = context, { emojiAdded, emojiRemoved } = context.reactions();
-  const tell = (type) => (emoji) => track(type, changed, changed.user ?? changed.actor_chat, { metadata: { emoji } });
-  emojiRemoved.forEach(tell("REACTION_REMOVED"));
-  emojiAdded.forEach(tell("REACTION_ADDED"));
+  const trackAs = (type) => (emoji) => track(type, changed, changed.user ?? changed.actor_chat, { metadata: { emoji } });
+  emojiRemoved.forEach(trackAs("REACTION_REMOVED"));
+  emojiAdded.forEach(trackAs("REACTION_ADDED"));
   return next();
 });
 ["SIGINT", "SIGTERM"].forEach((signal) => process.once(signal, () => bot.stop()));
