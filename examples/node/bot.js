@@ -29,9 +29,9 @@ bot.on(["message:text", "message:media", "message:sticker"], ({ message }, next)
 });
 bot.on("message_reaction", (context, next) => {
   const { messageReaction: changed } = context, { emojiAdded, emojiRemoved } = context.reactions();
-  const trackAs = (type) => (emoji) => track(type, changed, changed.user ?? changed.actor_chat, { metadata: { emoji } });
-  emojiRemoved.forEach(trackAs("REACTION_REMOVED"));
-  emojiAdded.forEach(trackAs("REACTION_ADDED"));
+  const react = (type) => (emoji) => track(type, changed, changed.user ?? changed.actor_chat, { metadata: { emoji } });
+  emojiRemoved.forEach(react("REACTION_REMOVED"));
+  emojiAdded.forEach(react("REACTION_ADDED"));
   return next();
 });
 ["SIGINT", "SIGTERM"].forEach((signal) => process.once(signal, () => bot.stop()));

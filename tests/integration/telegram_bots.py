@@ -1,4 +1,4 @@
-"""A bot of each library with handlers of its own and our adapter, against the stand-in, in a thread of its own."""
+"""A bot for each library, with handlers of its own and the adapter. It runs in a thread, with the stand-in."""
 
 import asyncio
 import threading
@@ -22,7 +22,7 @@ Communities = Mapping[int, str] | None
 
 
 class _Threaded:
-    """Runs a bot's program in a thread for as long as the block lasts. heard: what its own handlers got."""
+    """Runs a bot in a thread until the block ends. heard: the ids of the updates that its own handlers received."""
 
     def __init__(self) -> None:
         self.heard: list[int] = []
@@ -58,13 +58,13 @@ def session(server: Telegram) -> AiohttpSession:
 
 
 async def close(http: AiohttpSession) -> None:
-    """Close the session as its own `close` does, without the quarter of a second that it waits for TLS."""
+    """Close the session like its own `close`, but without the wait of 0.25 s for TLS."""
     if http._session is not None:
         await http._session.close()
 
 
 class AiogramBot(_Threaded):
-    """A bot of aiogram that polls. fails: whether its handler fails after it has heard."""
+    """A bot with aiogram that polls. fails: whether its handler raises an error after it has noted the update."""
 
     def __init__(
         self, server: Telegram, communities: Communities = None, *, installed: bool = True, **options: Any
@@ -107,7 +107,7 @@ def application(server: Telegram) -> ApplicationBuilder[Any, Any, Any, Any, Any,
 
 
 class TelegramBot(_Threaded):
-    """A bot of python-telegram-bot that polls. fails: whether its handler fails after it has heard."""
+    """A bot with python-telegram-bot that polls. fails: whether its handler raises an error after noting the update."""
 
     def __init__(
         self, server: Telegram, communities: Communities = None, *, installed: bool = True, **options: Any

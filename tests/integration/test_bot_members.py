@@ -1,4 +1,4 @@
-"""What a bot answers to members, from a real database."""
+"""The answers of a bot to members, with a real database."""
 
 import asyncio
 import gzip
@@ -24,7 +24,7 @@ def answer(coroutine: Coroutine[Any, Any, Result]) -> Result:
 
 
 def test_members__a_life(engine: Engine) -> None:
-    """A member sees what is kept, takes it along, leaves, and comes back; another one is never touched."""
+    """A member sees and downloads what is kept, opts out, and opts in. Another member is not affected."""
     asks = MemberAnswers("irc", engine)
     other = event(member_id="bob", event_type="REACTION_ADDED", object_id="1", object_author_id="ada")
     put(engine, [event(object_id="1"), event(object_id="2", occurred_at="2026-03-11T12:00:00Z"), other])
@@ -32,8 +32,8 @@ def test_members__a_life(engine: Engine) -> None:
         "Kept about you, from 2026-03-10 to 2026-03-11:",
         "- communities: 1",
         "- messages sent: 2",
-        "- reactions to what you wrote: 1",
-        "Not one word of what you wrote is among it. /my_data gives you all of it.",
+        "- reactions to your messages: 1",
+        "What you write is never kept. To get all of your data, use /my_data.",
     ]
     file = answer(asks.my_data("ada"))
     assert file.file_name == "my-data.ndjson"
@@ -41,11 +41,11 @@ def test_members__a_life(engine: Engine) -> None:
     assert [line["kind"] for line in lines] == ["about", "event", "event", "reaction_received"]
     assert b"bob" not in (file.content or b"")
     assert answer(asks.opt_out("ada")) == (
-        "Done: everything about you is erased. Events among it: 2. From now on nothing you do is kept. "
-        "/opt_in if you change your mind."
+        "Done: everything about you is erased. Erased events: 2. From now on, nothing that you do is kept. "
+        "If you change your mind, use /opt_in."
     )
     put(engine, [event(object_id="3")])
-    assert answer(asks.what_is_kept("ada")) == "Nothing is kept about you.\nYou have opted out: nothing new is kept."
+    assert answer(asks.what_is_kept("ada")) == "Nothing is kept about you.\nYou have opted out. Nothing new is kept."
     assert answer(asks.opt_in("ada")).startswith("Welcome back")
     assert answer(asks.opt_in("ada")).startswith("You had not opted out")
     assert answer(asks.forget_me("ada")).startswith("Done: there was nothing about you to erase.")
@@ -53,7 +53,7 @@ def test_members__a_life(engine: Engine) -> None:
 
 
 def test_members__database_away_is_a_calm_word_and_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
-    """Nobody sees a traceback, and the log does not say who asked."""
+    """The member gets a text instead of a traceback, and the log does not contain the account."""
     asks = MemberAnswers("irc", connect("postgresql://nobody@127.0.0.1:1/nothing"))
     with caplog.at_level(logging.ERROR):
         texts = [
@@ -62,13 +62,13 @@ def test_members__database_away_is_a_calm_word_and_a_log_line(caplog: pytest.Log
         file = answer(asks.my_data("ada-80351110"))
     assert [*texts, file.text] == [member_answers.FAILED] * 5
     assert file.content is None
-    assert "member_command_failed command=opt_in detail=PostgreSQL" in caplog.text
+    assert "member_command_failed command=opt_in detail='PostgreSQL: " in caplog.text
     assert "80351110" not in caplog.text
 
 
 @pytest.mark.usefixtures("environment")
 def test_members__own_database_is_that_of_the_settings_and_let_go() -> None:
-    """Without an engine the one of `DATABASE_URL` is used, from the first question on."""
+    """Without an engine, the first question connects to `DATABASE_URL`."""
 
     async def ask() -> str:
         asks = MemberAnswers("irc")
@@ -80,7 +80,7 @@ def test_members__own_database_is_that_of_the_settings_and_let_go() -> None:
 
 
 def test_my_data__large_is_compressed_and_too_large_is_said(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file is one that the platform takes, or a word where else to ask."""
+    """A large file is compressed. If it is still too large to send, the member gets only a text."""
     put(engine, [event(object_id=str(number)) for number in range(50)])
     asks = MemberAnswers("irc", engine)
     monkeypatch.setattr(member_answers, "PLAIN_BYTES", 1_000)
@@ -92,7 +92,7 @@ def test_my_data__large_is_compressed_and_too_large_is_said(engine: Engine, monk
 
 
 def test_privacy__says_what_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The policy names the period and the contact, fits into one message, and never fails for a name."""
+    """The policy names the period and the contact, and fits into one message. A wrong setting raises an error."""
     monkeypatch.setenv("PARTICIPATION_DELETION_GRACE_DAYS", "7")
     monkeypatch.setenv("PARTICIPATION_PRIVACY_CONTACT", "privacy@example.org")
     text = MemberAnswers("irc").privacy()

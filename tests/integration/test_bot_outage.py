@@ -1,4 +1,4 @@
-"""A bot of somebody's, as a process of its own, while Redis is away and the bot is killed."""
+"""A bot in its own process that is killed while Redis is unavailable."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @contextmanager
 def running(program: str, server: Telegram, folder: Path, redis_url: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run an example until the block ends, from when it asks for updates."""
+    """Run an example until the block ends. The block starts when the bot asks for updates."""
     polls = len(server.called("getUpdates"))
     environment = {
         **os.environ,
@@ -52,7 +52,7 @@ def on_disk(folder: Path, text: str) -> bool:
 
 @pytest.mark.parametrize("program", ["aiogram_bot.py", "telegram_bot.py"])
 def test_killed_bot__loses_nothing_that_was_spooled(program: str, tmp_path: Path) -> None:
-    """Telegram tells each update once: what a bot has seen while Redis was away is there later, as it was then."""
+    """Telegram sends each update once. Events from an outage of Redis arrive later, with their original times."""
     updates = [wrote(HARBOUR, ADA, 7_000 + number, NOON + timedelta(seconds=number)) for number in range(60)]
     with Valkey(tmp_path / "valkey") as valkey, Telegram() as server:
         valkey.stop()

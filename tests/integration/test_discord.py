@@ -1,4 +1,4 @@
-"""The real discord.py against a stand-in of Discord, through Redis and a worker, into the table."""
+"""The real discord.py against a stand-in for Discord, with Redis, a worker and the table."""
 
 import asyncio
 import base64
@@ -53,7 +53,7 @@ Row = tuple[str, str, str | None, str | None, str, str | None]
 
 @pytest.fixture(scope="module")
 def servers(shared_engine: Engine, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    """A worker on the tests' servers, which bots find in their settings."""
+    """Run a worker on the tests' servers. Bots find the servers in their settings."""
     folder = tmp_path_factory.mktemp("discord")
     with pytest.MonkeyPatch.context() as patch, Redis.from_url(valkey.url) as redis:
         patch.setenv("DATABASE_URL", shared_engine.url.render_as_string(hide_password=False))
@@ -65,7 +65,7 @@ def servers(shared_engine: Engine, valkey: Valkey, tmp_path_factory: pytest.Temp
 
 
 class Bot(commands.Bot):
-    """A bot of somebody's, which has handlers of its own."""
+    """A bot with handlers of its own."""
 
     def __init__(self, *, members: bool = True, **options: Any) -> None:
         intents = discord.Intents.default()
@@ -74,7 +74,7 @@ class Bot(commands.Bot):
         self.heard: list[str] = []
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
-        """Do not wait five seconds before a second session, as is polite towards the real Discord."""
+        """Do not wait five seconds before a second session. Only the real Discord requires this."""
 
     async def on_message(self, sent: discord.Message) -> None:
         self.heard.append(f"message {sent.id}")
@@ -95,7 +95,7 @@ class Bot(commands.Bot):
 
 
 class Plain(discord.Client):
-    """A plain client."""
+    """A client that is not a `commands.Bot`."""
 
     def __init__(self) -> None:
         intents = discord.Intents.default()
@@ -112,7 +112,7 @@ async def with_cog(**options: Any) -> discord.Client:
 
 
 class Sharded(discord.AutoShardedClient):
-    """A client whose connections the library keeps one a shard."""
+    """A client with one connection for each shard."""
 
     before_identify_hook = Bot.before_identify_hook
 
@@ -130,8 +130,8 @@ async def with_attach(**options: Any) -> discord.Client:
 
 
 def rows(engine: Engine, redis: Redis) -> list[Any]:
-    """Wait until everything is stored; return what is in the table, in order of time."""
-    # In this order, which is theirs: what has just left the first would otherwise be seen in neither.
+    """Wait until everything is stored, and return the rows of the table in order of time."""
+    # Messages move from the events to the batches. In another order, a message could be missed in both.
     eventually(lambda: not [*redis.scan_iter(f"{keys.EVENTS}*"), *redis.scan_iter("participation.batch*")])
     with engine.connect() as connection:
         dead = connection.execute(text("SELECT reason, detail FROM dead_letters")).all()
@@ -161,7 +161,7 @@ BEGIN: Final = (datetime.now(UTC) - timedelta(hours=1)).replace(microsecond=0)
 
 
 async def talk(platform: Discord, guild: Guild) -> None:
-    """Messages: those that count, and all that do not."""
+    """Send messages that count, and messages that do not."""
     first = await platform.message(guild, GENERAL, ADA, at=BEGIN)
     reply = await platform.message(guild, GENERAL, BEN, at=BEGIN + timedelta(minutes=1), type=19)
     for kind in (1, 6, 7, 8, 18, 20, 21, 23, 24, 46, 99):
@@ -179,7 +179,7 @@ async def talk(platform: Discord, guild: Guild) -> None:
 
 
 async def react(platform: Discord, guild: Guild) -> None:
-    """Reactions: two kinds of emoji, removed, of a bot, told twice, cleared and added again."""
+    """React with two kinds of emoji, remove, repeat, react as a bot, clear, and react again."""
     sent = await platform.message(guild, GENERAL, ADA, at=BEGIN + timedelta(minutes=2))
     await platform.react(guild, GENERAL, BEN, sent, "👍", author=ADA)
     await platform.react(guild, GENERAL, BEN, sent, WAVE, author=ADA)
@@ -193,7 +193,7 @@ async def react(platform: Discord, guild: Guild) -> None:
 
 
 async def speak(platform: Discord, guild: Guild) -> None:
-    """Voice: mutes, quick moves, AFK, a bot, a member who leaves the guild while in voice."""
+    """Use voice: mutes, quick moves, AFK, a bot, a member who leaves the guild while in voice."""
     await platform.voice(guild, ADA, HALL)
     for flag in ("self_mute", "mute", "self_deaf", "deaf", "self_stream", "self_video", "suppress"):
         await platform.voice(guild, ADA, HALL, **{flag: True})
@@ -207,7 +207,7 @@ async def speak(platform: Discord, guild: Guild) -> None:
 
 
 async def trouble(platform: Discord, guild: Guild) -> None:
-    """An outage in which Ben leaves, a RESUME that tells old updates again, and one that tells missed ones."""
+    """Have an outage in which Ben leaves, a RESUME that repeats updates, and a RESUME with missed updates."""
     await platform.outage(guild)
     platform.sit(guild, BEN, None)
     await platform.outage_over(guild)
@@ -219,7 +219,7 @@ async def trouble(platform: Discord, guild: Guild) -> None:
 
 
 def hour() -> Counter[Row]:
-    """What must be in the table, exactly."""
+    """Return exactly what must be in the table."""
     message, custom = "MESSAGE_", str(WAVE)
     return Counter[Row](
         {
@@ -246,17 +246,17 @@ def hour() -> Counter[Row]:
             ("VOICE_LEFT", "3", "200", None, "user", None): 1,
             ("MEMBER_LEFT", "3", None, None, "user", None): 1,
             ("MEMBER_JOINED", "5", None, None, "user", None): 1,
-            # Ben: there at the start, gone in the outage without a word, back, and moved while the bot was away;
-            # there when the bot stopped and when it was back, and then seen to leave.
+            # Ben: in voice at the start, gone unseen in the outage, back, and moved while the bot was disconnected.
+            # In voice when the bot stopped and when it started again, and then seen to leave.
             ("VOICE_PRESENT", "2", "209", None, "user", None): 1,
             ("VOICE_JOINED", "2", "209", None, "user", None): 1,
             ("VOICE_LEFT", "2", "209", None, "user", None): 1,
             ("VOICE_JOINED", "2", "200", None, "user", None): 1,
             ("VOICE_PRESENT", "2", "200", None, "user", None): 2,
             ("VOICE_LEFT", "2", "200", None, "user", None): 1,
-            # Ada: there after the outage and when the bot stopped; she left while it was down.
+            # Ada: in voice after the outage and when the bot stopped. She left before it started again.
             ("VOICE_PRESENT", "1", "209", None, "user", None): 2,
-            # The robot: after the outage, at the stop, at the start, at the stop.
+            # The robot: in voice after the outage, at the stop, at the start, and at the stop.
             ("VOICE_PRESENT", "4", "200", None, "bot", None): 4,
         }
     )
@@ -264,7 +264,7 @@ def hour() -> Counter[Row]:
 
 @pytest.mark.parametrize("make", [with_cog, with_attach, with_shards])
 def test_hour__every_event_once(servers: Redis, engine: Engine, make: Callable[[], Awaitable[discord.Client]]) -> None:
-    """An hour with every trap in it, in two runs of the bot with people in voice between: nothing twice or missing."""
+    """An hour with every special case, in two runs of the bot, is stored without a duplicate or a missing event."""
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
@@ -298,7 +298,7 @@ def test_hour__every_event_once(servers: Redis, engine: Engine, make: Callable[[
 
 
 def voice_of(stored: list[Any], member: User) -> list[tuple[str, str]]:
-    """A member's voice events in order; of a move first the leave."""
+    """Return a member's voice events in order. In a move, the leave comes first."""
     return [
         (row.event_type.removeprefix("VOICE_"), row.channel_id)
         for row in sorted(stored, key=lambda row: (row.occurred_at, row.event_type != "VOICE_LEFT"))
@@ -315,7 +315,7 @@ def voice_after(scenario: Scenario, engine: Engine, servers: Redis, member: User
 
 
 def test_voice__fresh_session(servers: Redis, engine: Engine) -> None:
-    """Who left, moved or stayed while the bot was away is not known to have: only who is there now is told."""
+    """After a new session, nobody knows who left or moved before. Only who is in voice now is recorded."""
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
@@ -339,7 +339,7 @@ def test_voice__fresh_session(servers: Redis, engine: Engine) -> None:
 
 
 def test_voice__fresh_session_and_a_leave_before_the_library_has_looked_around(servers: Redis, engine: Engine) -> None:
-    """Who was moved unseen and then leaves has left where the new session had them, not where we saw them last."""
+    """A member who moved unseen, and then leaves, leaves the channel of the new session and not the old one."""
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
@@ -356,7 +356,7 @@ def test_voice__fresh_session_and_a_leave_before_the_library_has_looked_around(s
 
 
 def test_voice__change_before_the_first_round(servers: Redis, engine: Engine) -> None:
-    """In a new session the library takes a while until it says that a guild is there: what happens then is told."""
+    """In a new session, updates that arrive before discord.py reports the guild as available are recorded."""
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
@@ -379,7 +379,7 @@ def test_voice__change_before_the_first_round(servers: Redis, engine: Engine) ->
 
 
 def test_voice__back_after_an_outage(servers: Redis, engine: Engine) -> None:
-    """Who went during an outage and comes back before the library has looked around joins, and left nothing."""
+    """A member who left in an outage, and returns before discord.py knows the members, joins and does not leave."""
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
@@ -397,7 +397,7 @@ def test_voice__back_after_an_outage(servers: Redis, engine: Engine) -> None:
 
 
 def test_voice__stop_in_an_outage(servers: Redis, engine: Engine) -> None:
-    """While the guild is away nobody knows who is there, and the last round says nothing of it."""
+    """In an outage of the guild nobody knows who is in voice, so nobody is recorded as present at the stop."""
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
@@ -409,7 +409,7 @@ def test_voice__stop_in_an_outage(servers: Redis, engine: Engine) -> None:
 
 
 def test_voice__ghost_of_a_member_who_left(servers: Redis, engine: Engine) -> None:
-    """A member leaves the guild and Discord never tells of their voice: one leave, and never present again."""
+    """A member leaves the guild, and Discord sends no voice state: one leave, and never present again."""
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
@@ -421,7 +421,7 @@ def test_voice__ghost_of_a_member_who_left(servers: Redis, engine: Engine) -> No
 
 
 def test_voice__leaving_voice_first_and_then_the_guild(servers: Redis, engine: Engine) -> None:
-    """The other order of the two updates: one leave all the same."""
+    """With the two updates in the other order, there is also one leave."""
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
@@ -435,7 +435,7 @@ def test_voice__leaving_voice_first_and_then_the_guild(servers: Redis, engine: E
 
 @pytest.mark.parametrize("is_state_told", [True, False])
 def test_voice__deleted_channel(servers: Redis, engine: Engine, is_state_told: bool) -> None:
-    """Whose channel is deleted has left it then, whether or not Discord says so of each."""
+    """Deleting a channel ends the stay of everybody in it, whether or not Discord sends their voice states."""
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
@@ -450,7 +450,7 @@ def test_voice__deleted_channel(servers: Redis, engine: Engine, is_state_told: b
 
 
 def test_voice__stage_and_unknown_channel(servers: Redis, engine: Engine) -> None:
-    """A stage is a voice channel, whose listeners are suppressed; a channel that nobody knows of is none."""
+    """A stage counts as a voice channel, also for suppressed listeners. An unknown channel does not count."""
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
@@ -468,7 +468,7 @@ def test_voice__stage_and_unknown_channel(servers: Redis, engine: Engine) -> Non
 
 
 def test_voice__rounds_while_connected_only(servers: Redis, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everybody is recorded as present again and again, but not while nobody can know."""
+    """Everybody in voice is recorded as present at intervals, but not while the bot is disconnected."""
     monkeypatch.setattr(listener, "ROUND_SECONDS", 0.02)
     seen: list[int] = []
 
@@ -504,7 +504,7 @@ def test_voice__rounds_while_connected_only(servers: Redis, engine: Engine, monk
 
 @pytest.mark.parametrize("is_outage", [True, False])
 def test_reactions__removed_unseen_and_added_again(servers: Redis, engine: Engine, is_outage: bool) -> None:
-    """After an outage or in a new session an adding is not taken for one told twice: the removal was missed."""
+    """After an outage or in a new session, a repeated reaction counts, because the removal may have been missed."""
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
@@ -528,7 +528,7 @@ def test_reactions__removed_unseen_and_added_again(servers: Redis, engine: Engin
 
 
 def test_bot__hears_every_update_in_order(servers: Redis, engine: Engine) -> None:
-    """The bot's own handlers hear what they hear without the adapter, in the same order."""
+    """The bot's own handlers get the same updates as without the adapter, in the same order."""
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
@@ -551,7 +551,7 @@ def test_bot__hears_every_update_in_order(servers: Redis, engine: Engine) -> Non
 
 
 def test_bot__does_not_notice_what_goes_wrong(servers: Redis, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
-    """A message of the year 2099, a reaction that the contract refuses: logged, the bot hears it, and goes on."""
+    """Updates that give no valid event are logged. The bot still gets them, and continues."""
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
@@ -576,7 +576,7 @@ def test_bot__does_not_notice_what_goes_wrong(servers: Redis, engine: Engine, ca
 
 
 def test_cog__loaded_reloaded_and_unloaded_while_the_bot_runs(servers: Redis, engine: Engine) -> None:
-    """A cog that comes later looks around at once; loaded anew it counts once; unloaded it counts no more."""
+    """A cog that is added late records who is in voice at once. Reloaded, it counts once. Unloaded, it stops."""
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
@@ -617,7 +617,7 @@ def test_attach__twice_is_refused(servers: Redis) -> None:
 
 
 def test_attach__setup_hook_of_the_bot_is_its_own(servers: Redis, engine: Engine) -> None:
-    """A bot that defines `setup_hook` after `attach`, or attaches in it, loses nothing."""
+    """A bot may define `setup_hook` after `attach`, or call `attach` in it."""
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
@@ -647,7 +647,7 @@ def test_attach__setup_hook_of_the_bot_is_its_own(servers: Redis, engine: Engine
 
 
 def test_options__communities_and_authors(servers: Redis, engine: Engine) -> None:
-    """Guilds can be mapped to a community, and whose messages are reacted to is recorded only if asked for."""
+    """Guilds can be mapped to a community. The authors of messages are recorded only with `record_authors`."""
 
     async def scenario(platform: Discord) -> None:
         guild, other = harbour(platform), platform.guild(11, ADA, text=GENERAL)
@@ -669,7 +669,7 @@ def test_options__communities_and_authors(servers: Redis, engine: Engine) -> Non
 def test_intents__missing_ones_are_named_at_the_start(
     servers: Redis, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without the privileged intent joins and leaves are not seen, all the rest is."""
+    """Without the privileged intent, everything except joins and leaves is recorded."""
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
@@ -688,14 +688,14 @@ def test_intents__missing_ones_are_named_at_the_start(
     play(scenario)
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("participation")]
     assert [line.split(";")[0] for line in lines] == [
-        "not_seen intent members: joins and leaves of members are not seen"
+        "not_seen: intent members: joins and leaves of members are not seen"
     ]
     stored = [(row.event_type, row.member_id) for row in rows(engine, servers)]
     assert stored == [("VOICE_PRESENT", "2"), ("MESSAGE_SENT", "1"), ("VOICE_LEFT", "2")]
 
 
 def notices(queue: Redis) -> list[tuple[str, bool]]:
-    """What a bot has told of its guilds, in its order."""
+    """Return the notices of a bot about its guilds, in order."""
     raw: Any = queue.lrange(keys.NIGHTLY, 0, -1)
     arguments = [orjson.loads(base64.b64decode(orjson.loads(each)["body"]))[0][0] for each in reversed(raw)]
     assert {each["platform"] for each in arguments} <= {"discord"}
@@ -705,8 +705,8 @@ def notices(queue: Redis) -> list[tuple[str, bool]]:
 def test_presence__removed_from_a_guild_and_back(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A removal is told, unless the bot is still in another guild of the community; an outage is no removal."""
-    # Another database of the server: the worker would take the notices out of the first.
+    """A removal is reported, unless the bot is in another guild of the community. An outage is not a removal."""
+    # Another database of the server, because the worker would take the notices out of the first one.
     monkeypatch.setenv("REDIS_URL", valkey.url.rpartition("/")[0] + "/1")
     monkeypatch.setenv("PARTICIPATION_SPOOL_DIR", str(tmp_path))
 

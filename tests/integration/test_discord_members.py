@@ -1,4 +1,4 @@
-"""What members of a Discord server ask the bot, through the real discord.py, from a real database."""
+"""The member commands on Discord, with the real discord.py and a real database."""
 
 from collections import Counter
 from typing import Any
@@ -30,7 +30,7 @@ class Bot(commands.Bot):
 
 @pytest.fixture(autouse=True)
 def database(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ada has written three messages, and Ben one; the bot finds the database in its settings."""
+    """Store three messages of Ada and one of Ben. The bot finds the database in its settings."""
     monkeypatch.setenv("DATABASE_URL", engine.url.render_as_string(hide_password=False))
     by_ada = [event(platform="discord", member_id="1", object_id=str(number)) for number in range(3)]
     put(engine, [*by_ada, event(platform="discord", member_id="2", object_id="9")])
@@ -43,13 +43,13 @@ def kept(engine: Engine) -> dict[str, int]:
 
 
 class Asker:
-    """A member who gives commands and reads what only they can see."""
+    """A member who uses commands, and reads the answers that only they can see."""
 
     def __init__(self, platform: Discord, guild: Guild) -> None:
         self._platform, self._guild = platform, guild
 
     async def ask(self, name: str, answers: int) -> list[Any]:
-        """Give a command; return what the bot sends then, so many things."""
+        """Use a command, wait for this number of answers, and return them."""
         self._platform.answers.clear()
         await self._platform.command(self._guild, ADA, name)
         await until(lambda: len(self._platform.answers) >= answers)
@@ -58,7 +58,7 @@ class Asker:
         return self._platform.answers
 
     async def press(self, label: str) -> str:
-        """Press a button of the last answer; return what the answer becomes."""
+        """Press a button of the last answer, and return the new text of the answer."""
         (row,) = self._platform.answers[0]["data"]["components"]
         (button,) = [each for each in row["components"] if each["label"] == label]
         before = len(self._platform.answers)
@@ -70,7 +70,7 @@ class Asker:
 
 
 def test_commands__what_a_member_can_ask(engine: Engine) -> None:
-    """See, take along, erase after a question, opt out and in; nobody else sees it, nobody else is touched."""
+    """A member sees, downloads and erases their data, and opts out and in. Other members are not affected."""
 
     async def scenario(platform: Discord) -> None:
         asker = Asker(platform, harbour(platform))
@@ -93,9 +93,9 @@ def test_commands__what_a_member_can_ask(engine: Engine) -> None:
             assert (await asker.press("Erase")).startswith("Done: everything about you is erased.")
             assert kept(engine) == {"2": 1}
             await asker.ask("opt_out", 1)
-            assert "From now on nothing you do is kept." in await asker.press("Erase")
+            assert "From now on, nothing that you do is kept." in await asker.press("Erase")
             (_, numbers) = await asker.ask("what_is_kept", 2)
-            assert numbers["content"].endswith("You have opted out: nothing new is kept.")
+            assert numbers["content"].endswith("You have opted out. Nothing new is kept.")
             (_, back) = await asker.ask("opt_in", 2)
             assert back["content"].startswith("Welcome back")
 
@@ -104,7 +104,7 @@ def test_commands__what_a_member_can_ask(engine: Engine) -> None:
 
 
 def test_commands__database_away(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """The member is told to try again, and the operator by the log."""
+    """The member is asked to try again, and the error is in the log."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
 
     async def scenario(platform: Discord) -> None:

@@ -1,4 +1,4 @@
-"""Whole programs that record Discord, each a process of its own: our bot with its self-check, and the example."""
+"""Programs that record Discord, each in its own process: the bundled bot with its self-check, and the example."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "discord_bot.py"
 
 @pytest.fixture(autouse=True)
 def queue(redis: Redis, valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Redis:
-    """The Redis that the programs find in their settings; no worker takes anything out."""
+    """Return the Redis that the programs find in their settings. No worker runs."""
     monkeypatch.setenv("REDIS_URL", valkey.url)
     monkeypatch.setenv("PARTICIPATION_SPOOL_DIR", str(tmp_path / "spool"))
     monkeypatch.setenv("PARTICIPATION_DISCORD_TOKEN", TOKEN)
@@ -37,7 +37,7 @@ def queue(redis: Redis, valkey: Valkey, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def sent(queue: Redis) -> list[tuple[Any, ...]]:
-    """What a program has handed to Redis, in its order."""
+    """Return the events that a program has sent to Redis, in order."""
     raw: Any = queue.lrange(keys.EVENTS, 0, -1)
     events = [event.decode(message.decode(each).event) for each in reversed(raw)]
     return [(each.event_type.value, each.member_id, each.channel_id) for each in events]
@@ -54,7 +54,7 @@ WRONG: Final = "wr0ng.token"
 
 
 def check(*cases: tuple[Prepare, str]) -> list[tuple[int | None, list[str]]]:
-    """Run the check on a prepared platform each, all at once; return their exit codes and what they say."""
+    """Run the check in each case, all at the same time. Return the exit codes and the printed lines."""
 
     async def one(prepare: Prepare, token: str) -> tuple[int | None, list[str]]:
         async with standing_in() as platform:
@@ -80,10 +80,10 @@ def without_members(platform: Discord) -> None:
 
 
 def test_check__tells_what_is_missing_and_records_nothing(queue: Redis) -> None:
-    """Code 0 with everything; 2 without the privileged intent, or with a token that Discord does not know."""
+    """The exit code is 0 if nothing is missing, and 2 without the privileged intent or with a wrong token."""
     complete, without, wrong = check((with_a_hidden_forum, TOKEN), (without_members, TOKEN), (harbour, WRONG))
     me = "discord: harbour, application 901"
-    hidden = "hidden: guild g10 (10): 1 channel(s) are not seen: #c120"
+    hidden = "hidden: guild g10 (10): the bot cannot view 1 channel(s): #c120"
     assert complete == (0, [me, hidden, "nothing is missing in 1 guild(s)"])
     assert without == (
         2,
@@ -100,7 +100,7 @@ def test_check__tells_what_is_missing_and_records_nothing(queue: Redis) -> None:
 
 
 def test_check__guilds_in_which_nothing_is_seen() -> None:
-    """A guild in which no text channel can be viewed is named; a bot in no guild is told how to get into one."""
+    """The check names a guild in which the bot sees no text channel. If the bot is in no guild, it prints a link."""
     found: list[str] = []
 
     async def scenario(platform: Discord) -> None:
@@ -116,17 +116,17 @@ def test_check__guilds_in_which_nothing_is_seen() -> None:
     play(scenario)
     blind, nowhere = found
     assert blind == (
-        "guild g10 (10): the bot can view no text channel, so no message and no reaction is seen there; give its role "
-        "the permission `View Channels`"
+        "guild g10 (10): the bot cannot view any text channel, so it does not see messages and reactions there; give "
+        "its role the permission `View Channels`"
     )
-    assert nowhere.startswith("guilds: the bot is in none, so nothing is seen; add it: https://discord.com/")
+    assert nowhere.startswith("guilds: the bot is in no guild, so it sees nothing; add it to one: https://discord.com/")
     assert "client_id=901" in nowhere
     assert "permissions=1024" in nowhere
 
 
 @asynccontextmanager
 async def running(platform: Discord, file: Path, *arguments: str) -> AsyncIterator[Process]:
-    """Run a program from when it is in its guilds; it must end well after the block."""
+    """Run a program. The block starts when the program is in its guilds. After it, the program must end with code 0."""
     process = await start(platform, file, *arguments)
     try:
         await until(lambda: platform.identified > 0 or process.returncode is not None)
@@ -142,7 +142,7 @@ async def running(platform: Discord, file: Path, *arguments: str) -> AsyncIterat
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_run__records_and_stops_cleanly(queue: Redis, number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our bot records until it is told to stop, and then who is in voice, for the last time; it has commands, too."""
+    """The bundled bot records until a signal, and then records who is in voice. It adds the member commands."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://asked.by.nobody/yet")
 
     async def scenario(platform: Discord) -> None:
@@ -163,7 +163,7 @@ def test_run__records_and_stops_cleanly(queue: Redis, number: signal.Signals, mo
 
 
 def test_example__answers_and_records(queue: Redis) -> None:
-    """The example is a bot that works, and everything is recorded while it does."""
+    """The example answers, and everything is recorded."""
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
@@ -188,5 +188,5 @@ def test_example__answers_and_records(queue: Redis) -> None:
 
 
 def test_example__is_short() -> None:
-    """A complete bot in under forty lines."""
+    """The example has fewer than 40 lines."""
     assert len(EXAMPLE.read_text().splitlines()) < 40

@@ -1,4 +1,4 @@
-"""The example that is not in Python: a bot for Node, with a Celery client of that world, against the stand-in."""
+"""The example for Node.js, with a Celery client for JavaScript and the stand-in for Telegram."""
 
 import os
 import shutil
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm"
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example, installed as its first line says, but nothing of it is run by that."""
+    """Install the example as its first line says, but without running scripts of the packages."""
     folder = tmp_path_factory.mktemp("node") / "bot"
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("node_modules"))
     command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", f"--cache={folder / 'cache'}"]
@@ -61,7 +61,7 @@ def server() -> Iterator[Telegram]:
 
 @pytest.fixture
 def bot(program: Path, server: Telegram, valkey: Valkey, redis: Redis, tmp_path: Path) -> Iterator[Any]:
-    """The running bot, which has asked for updates."""
+    """Run the bot. It has asked for updates when the test starts."""
     servers = {"REDIS_URL": valkey.url, "BOT_TOKEN": TOKEN, "BOT_API_URL": server.url}
     with (tmp_path / "bot.log").open("wb") as log:
         process = spawn(
@@ -75,7 +75,7 @@ def bot(program: Path, server: Telegram, valkey: Valkey, redis: Redis, tmp_path:
 
 
 def expected(updates: list[Json]) -> set[str]:
-    """The identities that the adapters in Python give these updates."""
+    """Return the event ids that the Python adapters give to these updates."""
     read = [aiogram.types.Update.model_validate({"update_id": 1, **update}) for update in updates]
     events = chain.from_iterable(
         mapping.events(update, lambda chat_id: f"telegram:{chat_id}", mapping.Albums()) for update in read
@@ -86,7 +86,7 @@ def expected(updates: list[Json]) -> set[str]:
 def test_node_bot__its_events_are_those_of_the_adapters(
     bot: "subprocess.Popen[bytes]", server: Telegram, redis: Redis, engine: Engine
 ) -> None:
-    """What it sends is stored, and is the same event that a bot in Python would have sent."""
+    """The events of the bot are stored, and are the same as the events of a Python bot."""
     updates = [
         message(HARBOUR, ADA, 1),
         message(HARBOUR, BEN, 2, photo=photo()),
@@ -119,7 +119,7 @@ def test_node_bot__its_events_are_those_of_the_adapters(
 def test_node_bot__waits_for_a_redis_that_refuses(
     bot: "subprocess.Popen[bytes]", server: Telegram, redis: Redis
 ) -> None:
-    """An event that Redis does not take is tried again until it does."""
+    """The bot sends an event again until Redis accepts it."""
     redis.config_resetstat()
     redis.config_set("maxmemory", 1)
     try:

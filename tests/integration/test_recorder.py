@@ -1,4 +1,4 @@
-"""What adapters hand over to: whatever goes wrong in it, the bot goes on."""
+"""The recorder: no error in it affects the bot."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ def communities(redis: Redis) -> list[str]:
 
 
 def test_recorder__names_communities_by_platform_and_place(redis: Redis) -> None:
-    """A guild or chat that is not mapped to a community is one of its own."""
+    """A guild or chat that is not mapped to a community gets a community of its own."""
     recorder = Recorder("discord", {1: "harbour"})
     recorder.record(joined, 1, recorder)
     recorder.record(joined, 2, recorder)
@@ -49,7 +49,7 @@ def test_recorder__names_communities_by_platform_and_place(redis: Redis) -> None
 
 
 def test_record__error_in_a_mapping_does_not_reach_the_bot(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
-    """It is counted, and told once a minute with what went wrong; the events before and after it are kept."""
+    """The error is counted, and logged at most once a minute. The events before and after it are published."""
     recorder = Recorder("discord")
 
     def broken(number: int) -> Iterator[Event]:
@@ -68,7 +68,7 @@ def test_record__error_in_a_mapping_does_not_reach_the_bot(redis: Redis, caplog:
 
 
 def test_close__leaves_a_shared_publisher_open(redis: Redis) -> None:
-    """Who made it closes it; what was recorded by then has been sent."""
+    """The recorder sends its events, but does not close a shared publisher."""
     publisher = Publisher()
     recorder = Recorder("discord", publisher=publisher)
     recorder.record(joined, 1, recorder)
@@ -78,7 +78,7 @@ def test_close__leaves_a_shared_publisher_open(redis: Redis) -> None:
 
 
 def test_close__what_comes_after_it_is_sent_too(redis: Redis) -> None:
-    """A last update that comes while a bot ends, or a cog that is loaded again, loses nothing."""
+    """Events after `close` are sent too, for example if a cog is loaded again."""
     recorder = Recorder("discord")
     for number in range(2):
         recorder.record(joined, number, recorder)
@@ -90,7 +90,7 @@ def test_close__what_comes_after_it_is_sent_too(redis: Redis) -> None:
 def test_close__says_what_redis_has_not_taken(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever stops a bot learns that events wait on the disk, and that the next start sends them."""
+    """If Redis is unavailable, the log says how many events are on disk, and that the next start sends them."""
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     recorder = Recorder("discord")
     recorder.record(joined, 1, recorder)
@@ -101,7 +101,7 @@ def test_close__says_what_redis_has_not_taken(
 
 
 def test_note_presence__never_raises(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
-    """What cannot be written is told and counted, like an event."""
+    """A notice that cannot be published is counted and logged."""
     recorder = Recorder("discord")
     recorder.note_presence(1, is_present=True, changed_at=object())  # type: ignore[arg-type]
     recorder.note_presence(1, is_present=True, changed_at=AT)

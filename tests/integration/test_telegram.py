@@ -1,4 +1,4 @@
-"""Telegram end to end: both libraries against a stand-in of the Bot API, Redis, a real worker, the table."""
+"""Telegram end to end: both libraries, a stand-in for the Bot API, Redis, a worker and the table."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -36,7 +36,7 @@ libraries = pytest.mark.parametrize("make", BOTS.values(), ids=BOTS)
 
 @pytest.fixture(scope="module")
 def worker(shared_engine: Engine, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One worker for all tests here that look into the table."""
+    """Run one worker for all tests that read the table."""
     with pytest.MonkeyPatch.context() as patch, Redis.from_url(valkey.url) as client:
         client.flushall()
         patch.setenv("DATABASE_URL", shared_engine.url.render_as_string(hide_password=False))
@@ -53,7 +53,7 @@ def table(worker: None, shared_engine: Engine) -> Iterator[Engine]:
 
 @pytest.fixture(autouse=True)
 def spool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, valkey: Valkey) -> Path:
-    """Bots keep what they know here, and publish to the test's Redis."""
+    """Bots store their files here, and publish to the test's Redis."""
     monkeypatch.setenv("REDIS_URL", valkey.url)
     monkeypatch.setenv("PARTICIPATION_SPOOL_DIR", str(tmp_path / "spool"))
     return tmp_path / "spool"
@@ -77,7 +77,7 @@ def at(minute: int, second: int = 0) -> datetime:
 
 
 def rows(engine: Engine) -> list[Row]:
-    """Return all that is stored, in the order in which it happened."""
+    """Return all stored events in order of time."""
     query = text(
         "SELECT to_char(occurred_at AT TIME ZONE 'UTC', 'MI:SS'), event_type, community_id, channel_id, member_id, "
         "object_id, actor_kind, metadata FROM participation_events "
@@ -88,7 +88,7 @@ def rows(engine: Engine) -> list[Row]:
 
 
 def stored(engine: Engine, redis: Redis, expected: list[Row]) -> None:
-    """Wait until nothing is on its way any more; what is stored then must be these rows."""
+    """Wait until nothing is left in Redis. Then exactly these rows must be stored."""
     eventually(lambda: len(rows(engine)) >= len(expected) and not [*redis.scan_iter("participation.*")])
     assert rows(engine) == expected
 
@@ -107,7 +107,7 @@ def in_boats(when: str, what: str, who: Json, message_id: int | None = None, cha
 
 
 def first_half() -> list[Json]:
-    """What happens before the bot is started again, which cuts an album in two."""
+    """Return the updates before the bot is restarted. The restart is in the middle of an album."""
     message = tg.message(HARBOUR, ADA, 10, at(1))
     return [
         tg.membership(HARBOUR, OURSELVES, "left", "administrator", at(0)),
@@ -181,9 +181,9 @@ HOUR: list[Row] = [
 
 @libraries
 def test_hour__is_stored_exactly(make: MakeBot, server: Telegram, table: Engine, queue: Redis) -> None:
-    """Everything that counts is a row, once, with its own time.
+    """Everything that counts is stored once, with its own time.
 
-    The bot is started again in the middle, which cuts an album in two, and once more, when it is told all of it again.
+    The bot is restarted in the middle of an album. Then it is restarted once more, and gets all updates again.
     """
     communities = {BOATS["id"]: "boats"}
     with make(server, communities):

@@ -1,4 +1,4 @@
-"""The adapters inside of somebody's bot, as far as Redis: they see every update first, and the bot does not notice."""
+"""The adapters for Telegram in a bot, as far as Redis. They see every update first, and do not affect the bot."""
 
 import asyncio
 import base64
@@ -49,12 +49,12 @@ UPDATES = [
     tg.membership(HARBOUR, BEN, "member", "left"),
 ]
 OBJECTS = ["1", "2", "1", None]
-"""What the events of `UPDATES` are about."""
+"""The object ids of the events of `UPDATES`."""
 
 
 @pytest.fixture
 def redis(valkey: Valkey, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Redis]:
-    """A database of the server in which no worker looks."""
+    """A database of the server that no worker reads."""
     url = valkey.url.rsplit("/", 1)[0] + "/5"
     monkeypatch.setenv("REDIS_URL", url)
     monkeypatch.setenv("PARTICIPATION_SPOOL_DIR", str(tmp_path / "spool"))
@@ -71,7 +71,7 @@ def server() -> Iterator[Telegram]:
 
 
 def sent(redis: Redis) -> list[dict[str, Any]]:
-    """Return the events in the queue, the first one first."""
+    """Return the events in the queue, the oldest first."""
     raws: Any = redis.lrange(keys.EVENTS, 0, -1)
     return [dict(message.decode(raw).event) for raw in reversed(raws)]  # type: ignore[call-overload]
 
@@ -81,14 +81,14 @@ def objects(redis: Redis) -> list[object]:
 
 
 def notices(redis: Redis) -> list[tuple[str, bool]]:
-    """Return the notices of presence in the queue: of which community, and whether the bot is there."""
+    """Return the notices of presence in the queue: the community, and whether the bot is there."""
     raws: Any = redis.lrange(keys.NIGHTLY, 0, -1)
     told = [json.loads(base64.b64decode(json.loads(raw)["body"]))[0][0] for raw in reversed(raws)]
     return [(each["community_id"], each["is_present"]) for each in told]
 
 
 def run_with(make: MakeBot, server: Telegram, *updates: Json) -> AiogramBot | TelegramBot:
-    """Run a bot until it has got these updates, and end it."""
+    """Run a bot until its own handlers have received these updates, and stop it."""
     with make(server) as bot:
         server.wait_until_polled()
         server.happens(*updates)
@@ -96,12 +96,12 @@ def run_with(make: MakeBot, server: Telegram, *updates: Json) -> AiogramBot | Te
     return bot
 
 
-# ---- the bot goes on as if we were not there ----
+# ---- the bot is not affected ----
 
 
 @libraries
 def test_bot__gets_every_update_in_order_as_without_us(make: MakeBot, server: Telegram, redis: Redis) -> None:
-    """Its own handlers are called for each update, also for those that we record, and those that are none of ours."""
+    """The bot's own handlers get every update, whether the adapter records it or not."""
     updates = [*UPDATES, tg.message(tg.private(ADA), ADA, 5), tg.edited(UPDATES[0], NOON, "x")]
     heard: list[list[int]] = []
     for is_installed in (False, True):
@@ -119,7 +119,7 @@ def test_bot__gets_every_update_in_order_as_without_us(make: MakeBot, server: Te
 def test_bot__that_fails_fails_as_without_us(
     make: MakeBot, server: Telegram, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An exception of the bot's own handler reaches its library's way of handling it, and the next update comes."""
+    """The library handles an exception of the bot's own handler as usual, and the next update arrives."""
     with make(server) as bot:
         bot.fails = True
         server.wait_until_polled()
@@ -136,7 +136,7 @@ def test_bot__that_fails_fails_as_without_us(
 def test_adapter__that_fails_is_not_noticed(
     make: MakeBot, server: Telegram, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An update that makes no valid event (its time is years ahead) is logged, and handled by the bot all the same."""
+    """An update that gives no valid event (its time is years ahead) is logged, and the bot still handles it."""
     wrong = tg.message(HARBOUR, ADA, 9, NOON + timedelta(days=20_000))
     bot = run_with(make, server, wrong, *UPDATES)
     assert len(bot.heard) == 1 + len(UPDATES)
@@ -149,19 +149,19 @@ def test_adapter__that_fails_is_not_noticed(
 def test_adapter__without_a_folder_to_write_to_is_not_noticed(
     make: MakeBot, server: Telegram, redis: Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where nothing can be remembered, everything is recorded all the same, and it is said what that costs."""
+    """If the chats cannot be stored, everything is still recorded, and the log says what will be forgotten."""
     (tmp_path / "spool").write_text("a file, where the folder should be")
     run_with(make, server, *UPDATES, *tg.migrated(BOATS, BOATS_AFTER), tg.message(BOATS_AFTER, ADA, 2))
     assert objects(redis) == [*OBJECTS, "2"]
     assert sent(redis)[-1]["community_id"] == "telegram:-4001"
-    assert "what groups have got a new id is forgotten" in caplog.text
+    assert "when the bot ends, it forgets which groups got a new id" in caplog.text
 
 
 # ---- aiogram ----
 
 
 def fed(dispatcher: aiogram.Dispatcher, server: Telegram, *updates: Json, webhook: bool = False) -> list[Any]:
-    """Feed the dispatcher the updates, end it, and return what it returned."""
+    """Feed the updates to the dispatcher, shut it down, and return its results."""
 
     async def feed() -> list[Any]:
         bot = aiogram.Bot(TOKEN, session=(http := session(server)))
@@ -183,7 +183,7 @@ def installed(communities: Any = None) -> aiogram.Dispatcher:
 
 
 def test_aiogram__asks_for_what_is_needed_and_for_what_the_bot_handles(redis: Redis) -> None:
-    """aiogram asks for what handlers are registered for; ours are registered for just that."""
+    """aiogram asks for the types of updates for which there are handlers."""
     dispatcher = aiogram.Dispatcher()
     dispatcher.callback_query.register(lambda _: None)
     Participation().setup(dispatcher)
@@ -191,7 +191,7 @@ def test_aiogram__asks_for_what_is_needed_and_for_what_the_bot_handles(redis: Re
 
 
 def test_aiogram__sees_what_the_bots_own_middleware_drops(server: Telegram, redis: Redis) -> None:
-    """A flood guard that was there before us keeps updates from the bot, which have happened all the same."""
+    """Updates are recorded even if an older middleware of the bot, for example a flood guard, drops them."""
     dispatcher = aiogram.Dispatcher()
 
     async def drop(_handler: Any, _update: Any, _data: Any) -> None:
@@ -205,7 +205,7 @@ def test_aiogram__sees_what_the_bots_own_middleware_drops(server: Telegram, redi
 
 @pytest.mark.parametrize("handled", [True, False])
 def test_aiogram__middlewares_run_as_often_as_without_us(handled: bool, server: Telegram, redis: Redis) -> None:
-    """Those around handlers run once for an update that the bot handles, and never for one that it does not."""
+    """Inner middlewares run once for an update that the bot handles, and not at all for other updates."""
     ran: list[str] = []
 
     def middleware(name: str) -> Callable[[Any, Any, Any], Awaitable[Any]]:
@@ -234,7 +234,7 @@ def test_aiogram__middlewares_run_as_often_as_without_us(handled: bool, server: 
 
 
 def test_aiogram__webhook_gets_the_handlers_answer(server: Telegram, redis: Redis) -> None:
-    """What a handler returns to be sent as the answer to a webhook goes through."""
+    """A handler's result is returned as the answer to the webhook."""
     dispatcher = aiogram.Dispatcher()
     answer = SendMessage(chat_id=1, text="hello")
 
@@ -248,7 +248,7 @@ def test_aiogram__webhook_gets_the_handlers_answer(server: Telegram, redis: Redi
 
 
 def test_aiogram__handlers_exception_goes_through(server: Telegram, redis: Redis) -> None:
-    """Whoever feeds updates gets what the handler raised."""
+    """An exception of the bot's handler reaches the code that feeds the update."""
     dispatcher = aiogram.Dispatcher()
 
     async def fail(_message: Any) -> None:
@@ -262,7 +262,7 @@ def test_aiogram__handlers_exception_goes_through(server: Telegram, redis: Redis
 
 
 def test_aiogram__flushes_though_the_bots_own_shutdown_fails(server: Telegram, redis: Redis) -> None:
-    """What a handler of the shutdown raises ends it; we were before it."""
+    """A shutdown handler of the bot that raises ends the shutdown. The adapter's handler runs before it."""
     dispatcher = aiogram.Dispatcher()
 
     async def fail() -> None:
@@ -277,7 +277,7 @@ def test_aiogram__flushes_though_the_bots_own_shutdown_fails(server: Telegram, r
 
 
 def test_aiogram__bots_of_one_dispatcher_are_one_witness(server: Telegram, redis: Redis) -> None:
-    """Two bots in one group see the same; that one of them is removed leaves the other one there."""
+    """Two bots in one group give the same events. The group counts as left when the second bot is removed."""
     dispatcher = aiogram.Dispatcher()
     Participation().setup(dispatcher)
     other = {**OURSELVES, "id": 999}
@@ -304,7 +304,7 @@ def test_aiogram__bots_of_one_dispatcher_are_one_witness(server: Telegram, redis
 
 
 def processed(app: AnyApplication, *updates: Json) -> None:
-    """Have the application process the updates without running it."""
+    """Let the application process the updates without running it."""
 
     async def process() -> None:
         async with app:
@@ -315,14 +315,14 @@ def processed(app: AnyApplication, *updates: Json) -> None:
 
 
 def closed(app: AnyApplication) -> None:
-    """Call the hooks that `run_polling` calls at its end."""
+    """Call the hooks that `run_polling` calls at the end."""
     for hook in (app.post_stop, app.post_shutdown):
         assert hook is not None
         asyncio.run(hook(app))
 
 
 def test_telegram__sees_what_the_bot_stops(server: Telegram, redis: Redis) -> None:
-    """A handler that ends the processing of an update does so after us, however low its group."""
+    """A handler of the bot that stops an update runs after the adapter, even with a low group."""
     heard = []
 
     async def stop(update: telegram.Update, _context: Any) -> None:
@@ -340,7 +340,7 @@ def test_telegram__sees_what_the_bot_stops(server: Telegram, redis: Redis) -> No
 
 @pytest.mark.parametrize("parallel", [False, True])
 def test_telegram__defaults_and_concurrency_change_nothing(parallel: bool, server: Telegram, redis: Redis) -> None:
-    """With handlers that do not block and updates that are processed at once, we see each in its order."""
+    """The adapter sees the updates in order, also with handlers that do not block and with concurrent updates."""
     builder = application(server).defaults(Defaults(block=False)).concurrent_updates(parallel)
     app = builder.build()
     add_participation(app)
@@ -359,7 +359,7 @@ def test_telegram__defaults_and_concurrency_change_nothing(parallel: bool, serve
 
 
 def test_telegram__leaves_the_bots_saved_data_alone(server: Telegram, redis: Redis, tmp_path: Path) -> None:
-    """A bot that saves something of the chats and people that it serves saves nothing of all the others."""
+    """A bot with persistence saves data only for the chats and users that its own handlers serve."""
 
     async def handle(_update: telegram.Update, context: ContextTypes.DEFAULT_TYPE) -> None:
         assert context.user_data is not None
@@ -377,7 +377,7 @@ def test_telegram__leaves_the_bots_saved_data_alone(server: Telegram, redis: Red
 
 
 class _Costly(CallbackContext[Any, Any, Any, Any]):
-    """A context of the bot's own, which must not be made for updates that the bot does not handle."""
+    """A context class of the bot. It must not be created for updates that the bot does not handle."""
 
     made = 0
 
@@ -388,7 +388,7 @@ class _Costly(CallbackContext[Any, Any, Any, Any]):
 
 
 def test_telegram__makes_no_context_of_its_own(server: Telegram, redis: Redis) -> None:
-    """An update that no handler of the bot wants costs the bot nothing."""
+    """No context is created for an update that no handler of the bot handles."""
     app: AnyApplication = application(server).context_types(ContextTypes(context=_Costly)).build()
     add_participation(app)
     processed(app, *UPDATES)
@@ -401,7 +401,7 @@ def test_telegram__makes_no_context_of_its_own(server: Telegram, redis: Redis) -
 def test_telegram__hooks_of_the_bot_are_called_and_the_rest_is_flushed(
     fails: bool, server: Telegram, redis: Redis
 ) -> None:
-    """Hooks that its builder or the bot itself has set run before ours, and ours also if they fail."""
+    """The bot's own hooks run before the adapter's hooks. The adapter's hooks run even if they fail."""
     called = []
 
     async def post_stop(app: AnyApplication) -> None:
@@ -426,7 +426,7 @@ def test_telegram__hooks_of_the_bot_are_called_and_the_rest_is_flushed(
 
 
 def test_telegram__is_closed_by_hand_where_nobody_runs_the_application(server: Telegram, redis: Redis) -> None:
-    """Programs that start and stop the application themselves close what `add_participation` returns."""
+    """A program that starts and stops the application itself closes the object that `add_participation` returns."""
     app = application(server).build()
     participation = add_participation(app)
 
@@ -439,21 +439,23 @@ def test_telegram__is_closed_by_hand_where_nobody_runs_the_application(server: T
     assert objects(redis) == ["1"]
 
 
-# ---- what is not told ----
+# ---- the self-check ----
 
 
 def test_telegram__forgotten_allowed_updates_are_noticed(
     server: Telegram, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """python-telegram-bot asks for what it is told to ask for: at the first update it is said what is left out."""
+    """If `allowed_updates` is missing, the first update logs what the bot does not see."""
     bot = TelegramBot(server)
     bot.allowed_updates = None
     with bot:
         server.wait_until_polled()
         server.happens(*UPDATES)
         eventually(lambda: "telegram_incomplete" in caplog.text)
-    assert "kind message_reaction, chat_member are not asked for" in caplog.text
-    assert "these will not be seen: reactions, members who join and leave; give allowed_updates to" in caplog.text
+    assert (
+        "the bot does not ask for updates of the type message_reaction, chat_member, so it does not see reactions, "
+        "members who join and leave; pass allowed_updates where"
+    ) in caplog.text
     assert objects(redis) == ["1", "2"]
 
 
@@ -461,7 +463,7 @@ def test_telegram__forgotten_allowed_updates_are_noticed(
 def test_check__says_nothing_when_nothing_is_missing(
     make: MakeBot, server: Telegram, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A bot that is set up as the documentation says starts without a word."""
+    """A bot that is set up as the documentation says logs nothing at the start."""
     with make(server) as bot:
         server.wait_until_polled()
         server.happens(*UPDATES)
@@ -474,7 +476,7 @@ def test_check__says_nothing_when_nothing_is_missing(
 def test_check__that_fails_is_not_noticed(
     make: MakeBot, server: Telegram, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When Telegram does not answer the check, that is logged without the token, and all goes on."""
+    """If Telegram does not answer the check, this is logged without the token, and the bot continues."""
     server.refuse["getWebhookInfo"] = Refused(500, "Internal Server Error")
     with make(server) as bot:
         server.wait_until_polled()
@@ -488,9 +490,11 @@ def test_check__that_fails_is_not_noticed(
 def test_bot__that_is_no_administrator_is_told_so(
     make: MakeBot, server: Telegram, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When the bot is added without rights, it is said at once what will not be seen."""
+    """If the bot is added without rights, the log says at once what it does not see."""
     run_with(make, server, tg.membership(HARBOUR, OURSELVES, "left", "member"))
-    assert "chat=-1001000000001: the bot is not administrator there, so reactions, joins and leaves" in caplog.text
+    assert (
+        "chat=-1001000000001: the bot is not an administrator there, so it does not see reactions, joins and leaves"
+    ) in caplog.text
 
 
 # ---- presence and migration ----
@@ -498,7 +502,7 @@ def test_bot__that_is_no_administrator_is_told_so(
 
 @libraries
 def test_presence__is_noted_when_the_bot_comes_and_goes(make: MakeBot, server: Telegram, redis: Redis) -> None:
-    """Removed and back again; that it gets or loses rights meanwhile is no removal."""
+    """A removal and a return are noted. A change of the bot's rights is not a removal."""
     steps = ["left", "member", "administrator", "restricted+", "kicked", "member"]
     changes = [tg.membership(HARBOUR, OURSELVES, *step) for step in pairwise(steps)]
     run_with(make, server, *changes)
@@ -512,7 +516,7 @@ def test_presence__is_noted_when_the_bot_comes_and_goes(make: MakeBot, server: T
 def test_migration__is_no_removal_in_whatever_order_it_is_told(
     order: tuple[int, ...], server: Telegram, redis: Redis
 ) -> None:
-    """The old chat ends, and the bot with it; the community goes on, and so it is last noted as present."""
+    """The old chat ends, but the community continues, so the last notice says that the bot is present."""
     told = [*tg.migrated(BOATS, BOATS_AFTER), tg.membership(BOATS, OURSELVES, "member", "left")]
     fed(installed(), server, tg.message(BOATS, ADA, 3), *(told[number] for number in order))
     assert notices(redis)[-1] == ("telegram:-4001", True)
@@ -525,7 +529,7 @@ def test_migration__is_no_removal_in_whatever_order_it_is_told(
 def test_migration__into_a_chat_of_another_name_ends_neither(
     order: tuple[int, ...], server: Telegram, redis: Redis
 ) -> None:
-    """The old community is not one from which the bot was removed, even if the developer begins a new one."""
+    """The bot does not count as removed from the old community, even if the new chat has another community."""
     told = [tg.migrated(BOATS, BOATS_AFTER)[0], tg.membership(BOATS, OURSELVES, "member", "left")]
     communities = {BOATS["id"]: "old", BOATS_AFTER["id"]: "new"}
     fed(installed(communities), server, tg.message(BOATS, ADA, 3), *(told[number] for number in order))
@@ -533,7 +537,7 @@ def test_migration__into_a_chat_of_another_name_ends_neither(
 
 
 def test_removal__from_one_of_several_chats_is_not_the_end_of_the_community(server: Telegram, redis: Redis) -> None:
-    """A community of several groups ends with the last of them, also when the bot was started again in between."""
+    """The bot counts as removed when it leaves the last group of a community, also after a restart in between."""
     communities = {HARBOUR["id"]: "all", BOATS["id"]: "all"}
     fed(installed(communities), server, tg.message(HARBOUR, ADA, 1), tg.message(BOATS, ADA, 1))
     fed(installed(communities), server, tg.membership(BOATS, OURSELVES, "member", "kicked"))
@@ -543,7 +547,7 @@ def test_removal__from_one_of_several_chats_is_not_the_end_of_the_community(serv
 
 
 def test_removal__of_the_bot_that_replaced_another_is_a_removal(server: Telegram, redis: Redis, tmp_path: Path) -> None:
-    """What is remembered of a bot that does not run here any more holds nothing up."""
+    """The stored groups of a bot that no longer runs here do not prevent a removal."""
     (tmp_path / "spool").mkdir()
     before = {"migrated": {}, "present": {"5": [HARBOUR["id"]]}}
     (tmp_path / "spool" / "telegram-chats.json").write_text(json.dumps(before))
@@ -553,7 +557,7 @@ def test_removal__of_the_bot_that_replaced_another_is_a_removal(server: Telegram
 
 
 def test_migration__into_a_chat_that_is_named_follows_the_name(server: Telegram, redis: Redis) -> None:
-    """What the developer says of the new chat goes before what was of the old one."""
+    """The name that the developer gave to the new chat takes precedence over the name of the old one."""
     communities = {BOATS["id"]: "old", BOATS_AFTER["id"]: "new"}
     updates = [tg.message(BOATS, ADA, 1), *tg.migrated(BOATS, BOATS_AFTER), tg.message(BOATS_AFTER, ADA, 2)]
     fed(installed(communities), server, *updates)

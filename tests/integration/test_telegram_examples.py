@@ -1,4 +1,4 @@
-"""The examples for Telegram, run as whoever copies them runs them, against the stand-in."""
+"""The examples for Telegram, run as a user runs them, with the stand-in."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ COMMAND: Json = {"text": "/hello", "entities": [{"type": "bot_command", "offset"
 
 @pytest.mark.parametrize("name", ["aiogram_bot.py", "telegram_bot.py"])
 def test_example__answers_and_records(name: str, valkey: Valkey, tmp_path: Path) -> None:
-    """The bot does its own work, every kind of event is in Redis after it has ended, and no log names the token."""
+    """The bot answers. When it has ended, each kind of event is in Redis, and the log does not contain the token."""
     url = valkey.url.rsplit("/", 1)[0] + "/7"
     with Redis.from_url(url) as redis, Telegram() as server:
         redis.flushdb()
@@ -58,5 +58,5 @@ def test_example__answers_and_records(name: str, valkey: Valkey, tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["aiogram_bot.py", "telegram_bot.py"])
 def test_example__is_short(name: str) -> None:
-    """It fits on a screen."""
+    """Each example has fewer than 40 lines."""
     assert len((EXAMPLES / name).read_text().splitlines()) < 40

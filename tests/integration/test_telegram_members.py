@@ -1,4 +1,4 @@
-"""The commands of members on Telegram: real libraries, the stand-in, and a real database."""
+"""The member commands on Telegram, with the real libraries, the stand-in, and a real database."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -47,12 +47,12 @@ def said(words: str, chat: Json | None = None, sender: Json = ADA, **more: Any) 
 
 
 def answers(server: Telegram) -> list[tuple[int, str]]:
-    """Return to which chats what was written."""
+    """Return the messages that the bot sent: the chat's id and the text."""
     return [(int(call.parameters["chat_id"]), call.parameters["text"]) for call in server.called("sendMessage")]
 
 
 def ask(make: MakeBot, server: Telegram, *updates: Json, answered: int) -> AiogramBot | TelegramBot:
-    """Run a bot with the commands until it has answered so often."""
+    """Run a bot with the commands until it has sent this number of answers."""
     with make(server, member_commands=True) as bot:
         server.wait_until_polled()
         server.happens(*updates)
@@ -62,7 +62,7 @@ def ask(make: MakeBot, server: Telegram, *updates: Json, answered: int) -> Aiogr
 
 
 def remember(engine: Engine, occurred_at: str = "2026-03-10T12:00:00Z") -> None:
-    """Have something stored about Ada, and of Ben."""
+    """Store one event of Ada and one of Ben."""
     fields = {"platform": "telegram", "community_id": "telegram:-1001000000001", "occurred_at": occurred_at}
     put(engine, [event(**fields, member_id=str(who["id"]), object_id="1") for who in (ADA, BEN)])
 
@@ -74,13 +74,13 @@ def left(engine: Engine) -> list[str]:
 
 @libraries
 def test_privately__a_member_sees_takes_and_erases(make: MakeBot, server: Telegram, engine: Engine) -> None:
-    """What is kept, as text and as a file; it is erased only after the second word, and only theirs."""
+    """A member gets their data as numbers and as a file. It is erased only after confirmation, and only theirs."""
     remember(engine)
     ask(make, server, said("/what_is_kept"), said("/my_data"), said("/forget_me"), answered=3)
     assert sorted(left(engine)) == ["42", "7000000001"]
     texts = [words for chat, words in answers(server) if chat == ADA["id"]]
     assert any(words.startswith("Kept about you, from 2026-03-10 to 2026-03-10") for words in texts)
-    assert any(words.endswith("this cannot be undone. If you are sure: /forget_me_yes") for words in texts)
+    assert any(words.endswith("You cannot undo this. To confirm, send /forget_me_yes") for words in texts)
     (file,) = server.called("sendDocument")
     document = next(value for value in file.parameters.values() if isinstance(value, bytes))
     assert [orjson.loads(line)["kind"] for line in document.splitlines()] == ["about", "event"]
@@ -92,7 +92,7 @@ def test_privately__a_member_sees_takes_and_erases(make: MakeBot, server: Telegr
 
 @libraries
 def test_privately__opting_out_asks_back_and_holds(make: MakeBot, server: Telegram, engine: Engine) -> None:
-    """Out, and in again."""
+    """Opting out asks for confirmation. Then nothing is stored until the member opts in again."""
     remember(engine)
     ask(make, server, said("/opt_out"), answered=1)
     assert len(left(engine)) == 2
@@ -106,7 +106,7 @@ def test_privately__opting_out_asks_back_and_holds(make: MakeBot, server: Telegr
 
 @libraries
 def test_policy__is_told_to_whoever_asks_privately(make: MakeBot, server: Telegram) -> None:
-    """Also to who follows the link from the group; it names all the commands."""
+    """The policy names all commands. A member who follows the link from a group gets it too."""
     ask(make, server, said("/privacy"), said("/start privacy"), said("/privacy@HARBOUR_bot"), answered=3)
     texts = {words for _, words in answers(server)}
     (policy,) = texts
@@ -116,7 +116,7 @@ def test_policy__is_told_to_whoever_asks_privately(make: MakeBot, server: Telegr
 
 @libraries
 def test_group__is_told_where_to_ask_and_nothing_else(make: MakeBot, server: Telegram, engine: Engine) -> None:
-    """Personal data goes to the private chat; a group gets the link, in the topic, once in a while."""
+    """Personal data goes to the private chat. A group gets only the link, in the topic, at most once a minute."""
     remember(engine)
     topic: Json = {"message_thread_id": 5, "is_topic_message": True}
     words = ["/my_data", "/forget_me_yes", "/what_is_kept@harbour_bot", "/opt_out_yes", "/privacy"]
@@ -129,7 +129,7 @@ def test_group__is_told_where_to_ask_and_nothing_else(make: MakeBot, server: Tel
 
 @libraries
 def test_other_messages__are_left_to_the_bot(make: MakeBot, server: Telegram) -> None:
-    """Other commands, those to another bot, words in between, and what bots say; and its handlers get all of it."""
+    """Other commands, commands to another bot, and messages of bots get no answer. The bot's handlers get them all."""
     others = [
         said("/start"),
         said("/start privacy_and_more"),
@@ -148,7 +148,7 @@ def test_other_messages__are_left_to_the_bot(make: MakeBot, server: Telegram) ->
 def test_answer__that_cannot_be_sent_is_not_noticed(
     make: MakeBot, server: Telegram, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who has blocked the bot gets none; the log names neither them nor the token."""
+    """If a member has blocked the bot, the error is logged without the account."""
     server.refuse["sendMessage"] = Refused(403, "Forbidden: bot was blocked by the user")
     with make(server, member_commands=True) as bot:
         server.wait_until_polled()
@@ -159,7 +159,7 @@ def test_answer__that_cannot_be_sent_is_not_noticed(
 
 
 def test_without_the_option__nobody_is_answered(server: Telegram) -> None:
-    """Commands are for the developer to turn on."""
+    """The commands are off by default."""
     with AiogramBot(server) as bot:
         server.wait_until_polled()
         server.happens(said("/privacy"), said("/forget_me_yes"))
@@ -170,7 +170,7 @@ def test_without_the_option__nobody_is_answered(server: Telegram) -> None:
 def test_commands__without_a_database_are_refused_at_once(
     server: Telegram, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Not when the first member asks."""
+    """The error is raised at the start, and not when the first member asks."""
     monkeypatch.delenv("DATABASE_URL")
     monkeypatch.setattr("participation.settings.DATA_DIR", tmp_path)
     with pytest.raises(ConfigError, match="DATABASE_URL is not set"):
@@ -180,7 +180,7 @@ def test_commands__without_a_database_are_refused_at_once(
 
 
 def test_groups__that_were_answered_are_forgotten_in_time() -> None:
-    """The memory is bounded."""
+    """Only a limited number of groups is remembered."""
     asked = member_commands.MemberCommands(lambda content, name: (content, name))
     assert all(asked._may_answer_in(number) for number in range(member_commands.GROUPS + 10))
     assert len(asked._answered_at) == member_commands.GROUPS

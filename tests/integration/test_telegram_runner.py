@@ -1,4 +1,4 @@
-"""`participation bot telegram` as an operator runs it, against the stand-in."""
+"""`participation bot telegram`, as an operator runs it, with the stand-in for Telegram."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ SECRET = TOKEN.partition(":")[2]
 
 @pytest.fixture
 def redis(valkey: Valkey, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Redis]:
-    """A database of the server in which no worker looks."""
+    """A database of the server that no worker reads."""
     url = valkey.url.rsplit("/", 1)[0] + "/6"
     monkeypatch.setenv("REDIS_URL", url)
     monkeypatch.setenv("PARTICIPATION_SPOOL_DIR", str(tmp_path / "spool"))
@@ -50,20 +50,20 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Telegram]:
 
 
 def checked(code: int) -> list[str]:
-    """Run the check in this process and return its lines."""
+    """Run the check in this process, and return the printed lines."""
     said: list[str] = []
     assert run(said.append, only_check=True, member_commands=False) == code
     return said
 
 
 def test_check__of_a_bot_that_lacks_nothing_is_0(redis: Redis, server: Telegram) -> None:
-    """It says which bot it is, and asks for no updates, which would disturb a bot that runs."""
+    """The check prints the bot's name. It requests no updates, because that would disturb a running bot."""
     assert checked(0) == ["telegram: @harbour_bot, id 123456", NO_GROUP]
     assert {call.method for call in server.calls} == {"getMe", "getWebhookInfo"}
 
 
 def test_check__says_what_is_missing_and_what_will_not_be_seen(redis: Redis, server: Telegram, tmp_path: Path) -> None:
-    """Privacy mode, groups that it cannot be added to, and, of the groups that it has seen, those without rights."""
+    """Privacy mode, that it cannot be added to groups, and the groups in which it is not an administrator."""
     server.me |= {"can_join_groups": False, "can_read_all_group_messages": False}
     server.statuses = {BOATS["id"]: "member"}
     (tmp_path / "spool").mkdir()
@@ -71,11 +71,11 @@ def test_check__says_what_is_missing_and_what_will_not_be_seen(redis: Redis, ser
     (tmp_path / "spool" / "telegram-chats.json").write_bytes(orjson.dumps(known))
     lines = checked(2)
     assert lines[0] == "telegram: @harbour_bot, id 123456"
-    assert [line[:45] for line in lines[1:]] == [
-        "missing: the bot cannot be added to groups, s",
-        "missing: privacy mode is on, so where the bot",
-        "missing: chat -4001: the bot is not administr",
-        "missing: chat -77: nothing will be seen there",
+    assert [line[:50] for line in lines[1:]] == [
+        "missing: the bot cannot be added to groups, so it ",
+        "missing: privacy mode is on, so in groups where th",
+        "missing: chat -4001: the bot is not an administrat",
+        "missing: chat -77: Telegram answers TelegramBadReq",
     ]
 
 
@@ -113,7 +113,7 @@ def _no_such_host(server: Telegram, setenv: Callable[[str, str], None]) -> None:
         (_wrong_token, "PARTICIPATION_TELEGRAM_TOKEN: Telegram does not know this token"),
         (_half_a_token, "PARTICIPATION_TELEGRAM_TOKEN: Telegram does not know this token"),
         (_no_token, "PARTICIPATION_TELEGRAM_TOKEN is not set: put the token that BotFather gave you"),
-        (_webhook, "a webhook is set at bots.example.org, so Telegram gives @harbour_bot's updates to that"),
+        (_webhook, "a webhook is set at bots.example.org, so Telegram sends @harbour_bot's updates there"),
         (_away, "Telegram at http://127.0.0.1:1: HTTP Client says - ClientConnectorError"),
         (_web_page, "Telegram server says - no such page: /bot123456:…/getMe"),
         (_no_such_host, "Telegram at http://aaa"),
@@ -126,7 +126,7 @@ def test_start__that_can_see_nothing_is_one_line_without_the_token(
     server: Telegram,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A wrong token, a webhook or a server that is away ends it with code 2, and what it says names no secret."""
+    """A wrong token, a webhook or an unavailable server ends the check. The error does not contain the secret."""
     spoil(server, monkeypatch.setenv)
     with pytest.raises(ParticipationError) as caught:
         checked(2)
@@ -143,7 +143,7 @@ UPDATES = [
 
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """Let the runner set up logging without taking away pytest's; return what it has logged."""
+    """Let the runner set up logging without removing pytest's handlers. Return a function that returns the log."""
     monkeypatch.setattr(logging.root, "handlers", [])
     return lambda: capfd.readouterr().err
 
@@ -152,7 +152,7 @@ def logged(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
 def test_run__records_until_it_is_told_to_end(
     number: signal.Signals, redis: Redis, server: Telegram, logged: Callable[[], str]
 ) -> None:
-    """It asks for all that counts, and what came last is in Redis when it has ended."""
+    """The bot asks for all types of updates that are recorded. When it has ended, the last events are in Redis."""
 
     def script() -> None:
         server.wait_until_polled()
@@ -174,7 +174,7 @@ def test_run__records_until_it_is_told_to_end(
 def test_run__says_that_another_program_polls_and_goes_on(
     redis: Redis, server: Telegram, logged: Callable[[], str]
 ) -> None:
-    """It may be the old version, which is about to end. What Telegram says is logged without the token."""
+    """The bot continues, because the other program may be its old version. The log does not contain the token."""
     server.refuse["getUpdates"] = Refused(409, f"Conflict: terminated by other getUpdates request of {TOKEN}")
 
     def script() -> None:
@@ -196,7 +196,7 @@ def test_run__says_that_another_program_polls_and_goes_on(
 def test_run__with_commands_for_members_shows_them_in_private_chats(
     redis: Redis, server: Telegram, logged: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Telegram's menu names them there."""
+    """The bot adds the commands to Telegram's menu."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x")
 
     def script() -> None:
@@ -215,7 +215,7 @@ def test_run__with_commands_for_members_shows_them_in_private_chats(
 def test_run__without_redis_ends_before_it_takes_any_update(
     redis: Redis, server: Telegram, logged: Callable[[], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A setting that is missing is said at once, and Telegram keeps the updates."""
+    """If REDIS_URL is missing, the bot ends before it requests updates, so Telegram keeps them."""
     monkeypatch.delenv("REDIS_URL")
     monkeypatch.setattr(settings, "DATA_DIR", tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -227,7 +227,7 @@ def test_run__without_redis_ends_before_it_takes_any_update(
 def test_command__checks(
     redis: Redis, server: Telegram, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """`participation bot telegram --check` is that check, with its exit code; an error is one line."""
+    """`participation bot telegram --check` runs the check, and ends with its exit code. An error is one line."""
     monkeypatch.setattr(sys, "argv", ["participation", "bot", "telegram", "--check"])
     with pytest.raises(SystemExit, match=r"^0$"):
         main()
@@ -241,7 +241,7 @@ def test_command__checks(
 
 
 def test_run__without_the_extra_says_how_to_install_it(tmp_path: Path) -> None:
-    """Where aiogram is not installed, one line says what to do."""
+    """If aiogram is not installed, one line says what to do."""
     program = "import sys; sys.modules['aiogram'] = None; from participation.cli import main; main()"
     done: Any = subprocess.run(
         [PARTICIPATION[0], "-c", program, "bot", "telegram"],
@@ -252,5 +252,7 @@ def test_run__without_the_extra_says_how_to_install_it(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr.decode() == (
-        "error: the module aiogram is not installed: install participation[aiogram], as docs/bots.md says\n"
+        "error: the module aiogram is not installed: install community-participation[aiogram], "
+        "as docs/install.md says\
+"
     )
