@@ -95,9 +95,9 @@ class MemberAnswers:
         extras.require("server")
         self._platform = platform
         self._engine = engine
-        self._own: Engine | None = None
+        self._own_engine: Engine | None = None
         # Each question may read the whole table of events, so the database gets only one question at a time.
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     def privacy(self) -> str:
         """Return the privacy policy. Raises `ConfigError` if a setting is wrong."""
@@ -166,8 +166,8 @@ If you change your mind, use /opt_in."
 
     async def close(self) -> None:
         """Disconnect from the database, unless `engine` was given. Repeating is safe."""
-        if self._own is not None:
-            await asyncio.to_thread(self._own.dispose)
+        if self._own_engine is not None:
+            await asyncio.to_thread(self._own_engine.dispose)
 
     async def _answer(
         self,
@@ -176,7 +176,7 @@ If you change your mind, use /opt_in."
         ask: "Callable[[Engine, Account], Answered]",
         failed: Answered,
     ) -> Answered:
-        async with self._turn:
+        async with self._lock:
             return await asyncio.to_thread(self._ask, command, account_id, ask, failed)
 
     def _ask(
@@ -195,9 +195,9 @@ If you change your mind, use /opt_in."
 
         if self._engine is not None:
             return self._engine
-        if self._own is None:
-            self._own = command_engine(settings.load())
-        return self._own
+        if self._own_engine is None:
+            self._own_engine = command_engine(settings.load())
+        return self._own_engine
 
 
 def _kept_text(kept: "Kept") -> str:

@@ -32,8 +32,8 @@ class Recorder:
         self.platform = platform
         self.failed = 0
         self._communities = dict(communities or {})
-        self._shared = publisher
-        self._own = Publisher() if publisher is None else None
+        self._shared_publisher = publisher
+        self._own_publisher = Publisher() if publisher is None else None
         self._throttle = log.Throttle()
 
     def community(self, place_id: int) -> str:
@@ -65,8 +65,8 @@ class Recorder:
         Later events are still published. They are sent at the latest when the program ends.
         """
         try:
-            own, self._own = self._own, None
-            if not (publisher := own or self._shared):
+            own, self._own_publisher = self._own_publisher, None
+            if not (publisher := own or self._shared_publisher):
                 return
             left = await asyncio.to_thread(publisher.close if own else publisher.flush)
             if left.waiting or left.spooled:
@@ -82,10 +82,10 @@ class Recorder:
             self._fail("close", error)
 
     def _publisher(self) -> Publisher:
-        if self._shared:
-            return self._shared
-        self._own = self._own or Publisher()
-        return self._own
+        if self._shared_publisher:
+            return self._shared_publisher
+        self._own_publisher = self._own_publisher or Publisher()
+        return self._own_publisher
 
     def _fail(self, where: str, error: Exception) -> None:
         self.failed += 1

@@ -55,7 +55,7 @@ class MemberCommands:
         name = "privacy" if message.text == DEEP_LINK else first.removeprefix("/")
         if name in NAMES and first.startswith("/") and message.from_user and not message.from_user.is_bot:
             task = asyncio.get_running_loop().create_task(
-                self._guarded(name, bot_name, message.from_user.id, message, bot)
+                self._answer_and_log_errors(name, bot_name, message.from_user.id, message, bot)
             )
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -66,7 +66,7 @@ class MemberCommands:
             await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
         await self._members.close()
 
-    async def _guarded(self, name: str, bot_name: str, user_id: int, message: Message, bot: Bot) -> None:
+    async def _answer_and_log_errors(self, name: str, bot_name: str, user_id: int, message: Message, bot: Bot) -> None:
         try:
             await self._answer(name, bot_name, user_id, message, bot)
         except Exception as error:

@@ -13,8 +13,8 @@ CHATS: Final = 50
 UNSEEN: Final = {
     "message": "messages",
     "message_reaction": "reactions",
-    "chat_member": "members who join and leave",
-    "my_chat_member": "that the bot is added or removed",
+    "chat_member": "joins and leaves",
+    "my_chat_member": "when the bot is added or removed",
 }
 """What the bot does not see without each type of updates."""
 

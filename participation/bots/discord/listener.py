@@ -81,7 +81,10 @@ class Listener:
         return {
             "message": partial(mapping.message, self._recorder.community),
             "member_join": self._member_joined,
-            **{event: partial(self._once, event, handler) for event, handler in self._guild_handlers().items()},
+            **{
+                event: partial(self._unless_duplicate, event, handler)
+                for event, handler in self._guild_handlers().items()
+            },
             **self._connection_handlers(),
         }
 
@@ -111,7 +114,9 @@ class Listener:
             f"{prefix}disconnect": partial(self._disconnected, *shard),
         }
 
-    def _once(self, event: str, handler: Callable[..., Iterable[Event]], first: Any, *rest: Any) -> Iterable[Event]:
+    def _unless_duplicate(
+        self, event: str, handler: Callable[..., Iterable[Event]], first: Any, *rest: Any
+    ) -> Iterable[Event]:
         is_duplicate = self._sequence.is_duplicate(event, mapping.guild_id(first))
         return [] if is_duplicate else handler(first, *rest)
 
