@@ -454,7 +454,7 @@ def test_telegram__forgotten_allowed_updates_are_noticed(
         eventually(lambda: "telegram_incomplete" in caplog.text)
     assert (
         "the bot does not ask for updates of the type message_reaction, chat_member, so it does not see reactions, "
-        "members who join and leave; pass allowed_updates where"
+        "joins and leaves; pass allowed_updates where"
     ) in caplog.text
     assert objects(redis) == ["1", "2"]
 

@@ -253,6 +253,5 @@ def test_run__without_the_extra_says_how_to_install_it(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.decode() == (
         "error: the module aiogram is not installed: install community-participation[aiogram], "
-        "as docs/install.md says\
-"
+        "as docs/install.md says\n"
     )

@@ -1,7 +1,7 @@
-"""A stand-in for Discord, on which things happen: `async with standing_in() as platform: await platform.message(…)`.
+"""A stand-in for Discord: `async with standing_in() as platform: await platform.message(…)`.
 
-The methods change a guild as it really is and send what Discord sends then, if the bot has asked for it.
-`python -m tests.standins.discord PORT FILE [ARGUMENT…]` runs a program with its discord.py pointed to a stand-in.
+The methods change a guild, and send the updates that Discord sends then, if the bot has asked for them.
+`python -m tests.standins.discord PORT FILE [ARGUMENT…]` runs a program whose discord.py connects to a stand-in.
 """
 
 import runpy
@@ -19,10 +19,10 @@ __all__ = ["APPLICATION_ID", "BOT", "TOKEN", "Discord", "pointed_to", "standing_
 
 
 class Discord(Server):
-    """The platform."""
+    """The platform. Its methods are what members, moderators and outages do."""
 
     def guild(self, guild_id: int, *members: User, text: int = 0, voice: tuple[int, ...] = ()) -> Guild:
-        """Make a guild in which the bot is, with a text channel and voice channels."""
+        """Create a guild with the bot in it, a text channel and voice channels."""
         guild = Guild(guild_id, {member.id: member for member in (BOT, *members)})
         guild.channels = {text: Channel(text, shapes.TEXT)} | {c: Channel(c, shapes.VOICE) for c in voice}
         self.guilds[guild_id] = guild
@@ -49,7 +49,7 @@ class Discord(Server):
     async def message(
         self, guild: Guild | None, channel_id: int, author: User, *, at: datetime | None = None, **more: Any
     ) -> int:
-        """Send a message, without a guild a direct one; return its id."""
+        """Send a message, or a direct message if guild is None. Return its id."""
         payload = shapes.message(guild.id if guild else None, channel_id, author, at or datetime.now(UTC), **more)
         if guild and author.id in guild.members:
             payload["member"] = {key: value for key, value in guild.member(author).items() if key != "user"}
@@ -66,7 +66,7 @@ class Discord(Server):
         await self.dispatch("MESSAGE_DELETE", payload)
 
     async def thread(self, guild: Guild, parent_id: int, thread_id: int) -> None:
-        """Make a thread, or a post in a forum."""
+        """Create a thread, or a post in a forum."""
         guild.channels[thread_id] = Channel(thread_id, shapes.PUBLIC_THREAD, parent_id)
         await self.dispatch("THREAD_CREATE", guild.channels[thread_id].payload(guild.id) | {"newly_created": True})
 
@@ -100,14 +100,14 @@ class Discord(Server):
         }
 
     async def voice(self, guild: Guild, user: User, channel_id: int | None, **flags: bool) -> None:
-        """Let somebody join, move, leave (None), or with the channel unchanged mute, deafen, stream."""
+        """Let a user join, move or leave (None). With the channel unchanged: mute, deafen, stream."""
         self.sit(guild, user, channel_id)
         member = guild.member(user)
         state = guild.voice_state(user, channel_id, **flags) | {"guild_id": str(guild.id), "member": member}
         await self.dispatch("VOICE_STATE_UPDATE", state)
 
     def sit(self, guild: Guild, user: User, channel_id: int | None) -> None:
-        """Change who is in voice without telling."""
+        """Change who is in voice without sending an update."""
         guild.voice.pop(user.id, None)
         if channel_id is not None:
             guild.voice[user.id] = channel_id
@@ -120,17 +120,17 @@ class Discord(Server):
         await self.dispatch("GUILD_MEMBER_ADD", guild.member(user, at) | {"guild_id": str(guild.id)})
 
     async def leave(self, guild: Guild, user: User) -> None:
-        """Let somebody leave the guild; that they leave voice is told by `voice`."""
+        """Let a user leave the guild. To send that they leave voice, call `voice`."""
         del guild.members[user.id]
         await self.dispatch("GUILD_MEMBER_REMOVE", {"guild_id": str(guild.id), "user": user.payload()})
 
     async def command(self, guild: Guild, user: User, name: str, subcommand: str | None = None) -> None:
-        """Let somebody give a slash command."""
+        """Let a user use a slash command."""
         options = [{"type": 1, "name": subcommand, "options": []}] if subcommand else []
         await self._interaction(guild, user, 2, {"id": "1", "type": 1, "name": name, "options": options})
 
     async def press(self, guild: Guild, user: User, custom_id: str) -> None:
-        """Let somebody press a button of the latest answer to a command."""
+        """Let a user press a button of the latest answer to a command."""
         message = shapes.message(guild.id, next(iter(guild.channels)), BOT, datetime.now(UTC))
         message["id"] = str(self.answered_id)
         data = {"custom_id": custom_id, "component_type": 2}

@@ -1,4 +1,4 @@
-"""The guild in which the tests' members meet, and a stage on which something happens to it."""
+"""The guild of the tests, and functions that run a scenario in it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,7 +20,7 @@ Scenario = Callable[[Discord], Awaitable[None]]
 
 
 def harbour(platform: Discord) -> Guild:
-    """A guild with text, a forum, voice and an AFK channel, in which Ben sits in voice."""
+    """Create a guild with a text, a forum, two voice and an AFK channel. Ben is in voice."""
     guild = platform.guild(10, ADA, BEN, CLEO, ROBOT, text=GENERAL, voice=(HALL, ROOM, AFK))
     guild.channels[FORUM] = Channel(FORUM, shapes.FORUM)
     guild.afk_channel_id = AFK
@@ -29,16 +29,16 @@ def harbour(platform: Discord) -> Guild:
 
 
 def is_online(bot: discord.Client) -> bool:
-    """Whether it is ready and has its guilds.
+    """Return whether the bot is ready and has its guilds.
 
-    Ready it is also without them, once none has come for as long as it waits for each.
+    discord.py also becomes ready without them, if none arrives within `guild_ready_timeout`.
     """
     return bot.is_ready() and not any(guild.unavailable for guild in bot.guilds)
 
 
 @asynccontextmanager
 async def online(bot: discord.Client) -> AsyncIterator[None]:
-    """Run a bot until the block ends, from when it is ready and has its guilds."""
+    """Run a bot until the block ends. The block starts when the bot is ready and has its guilds."""
     async with bot:
         task = asyncio.create_task(bot.start(TOKEN))
         await until(lambda: task.done() or is_online(bot))
@@ -49,7 +49,7 @@ async def online(bot: discord.Client) -> AsyncIterator[None]:
 
 
 def play(scenario: Scenario) -> None:
-    """Run a scenario on a platform of its own."""
+    """Run a scenario on a new platform."""
 
     async def whole() -> None:
         async with standing_in() as platform:

@@ -1,4 +1,4 @@
-"""The objects of Discord's API in the shapes that its documentation gives (https://discord.com/developers/docs)."""
+"""The objects of Discord's API, as its documentation describes them (https://discord.com/developers/docs)."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ _increments = count(1)
 
 
 def snowflake(at: datetime) -> int:
-    """Return a new id of something that was made at that moment, to the millisecond."""
+    """Return a new id for an object that was created at this time. Its precision is a millisecond."""
     milliseconds = round(at.timestamp() * 1000)
     return ((milliseconds - EPOCH_MILLISECONDS) << 22) | (next(_increments) & 0xFFF)
 
@@ -83,13 +83,13 @@ class Channel:
 
 
 def _hide(guild_id: int) -> Payload:
-    """Return what keeps everybody out of a channel: the role of all has the guild's id."""
+    """Return a permission overwrite that hides a channel from everyone. The role of everyone has the guild's id."""
     return {"id": str(guild_id), "type": 0, "allow": "0", "deny": str(VIEW_CHANNEL)}
 
 
 @dataclass
 class Guild:
-    """A guild as it really is; what a bot knows of it may be older."""
+    """The current state of a guild. A bot may know an older state."""
 
     id: int
     members: dict[int, User] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class Guild:
     is_unavailable: bool = False
     permissions: int = VIEW_CHANNEL
     others: int = 0
-    """Members who are not told of at first, as in a large guild: a bot with the intent asks for all, and waits."""
+    """How many members GUILD_CREATE leaves out, as in a large guild. A bot with the intent then asks for them."""
 
     def member(self, user: User, joined_at: datetime | None = None) -> Payload:
         return {
@@ -126,7 +126,7 @@ class Guild:
         }
 
     def payload(self, *, all_members: bool) -> Payload:
-        """Return what GUILD_CREATE holds; without the intent the only members are the bot and who is in voice."""
+        """Return the payload of GUILD_CREATE. Without the intent, it has only the bot and the members in voice."""
         channels = [c for c in self.channels.values() if not c.is_thread]
         threads = [c for c in self.channels.values() if c.is_thread]
         shown = [m for m in self.members.values() if all_members or m == BOT or m.id in self.voice]
@@ -156,7 +156,7 @@ class Guild:
 
 
 def message(guild_id: int | None, channel_id: int, author: User, at: datetime, **more: Any) -> Payload:
-    """Return a message as MESSAGE_CREATE holds it; more: what it has besides."""
+    """Return the payload of MESSAGE_CREATE. more: additional or changed fields."""
     return {
         "id": str(snowflake(at)),
         "channel_id": str(channel_id),
@@ -178,7 +178,7 @@ def message(guild_id: int | None, channel_id: int, author: User, at: datetime, *
 
 
 def emoji(value: str | int) -> Payload:
-    """Return a reaction's emoji: a Unicode one, or by its id a custom one."""
+    """Return a reaction's emoji. value: a Unicode emoji, or the id of a custom one."""
     return {"id": None, "name": value} if isinstance(value, str) else {"id": str(value), "name": "wave"}
 
 
@@ -202,12 +202,12 @@ def partial_guild(guild_id: int) -> Payload:
 
 
 def registered(command: Payload) -> Payload:
-    """Return a command as it is once Discord knows it."""
+    """Return a command as Discord returns it after it was registered."""
     known = {"id": "1", "application_id": "901", "version": "1", "default_member_permissions": None, "type": 1}
     return known | {"description": "", "options": []} | command
 
 
 def gateway(url: str) -> Payload:
-    """Return what a bot with shards asks for: how many it should have, and how often it may begin a session."""
+    """Return the answer for bots with shards: how many shards to use, and how often a session may start."""
     limit = {"total": 1000, "remaining": 999, "reset_after": 0, "max_concurrency": 1}
     return {"url": url, "shards": 1, "session_start_limit": limit}

@@ -1,7 +1,7 @@
-"""The server of the stand-in for Discord: its HTTP API and its gateway on 127.0.0.1, for the real discord.py.
+"""The server of the stand-in for Discord: the HTTP API and the gateway on 127.0.0.1, for the real discord.py.
 
-A session of the gateway hears what the bot has asked for (intents) and keeps what it was sent, for RESUME. One bot at a
-time.
+A session of the gateway gets the updates that the bot has asked for with intents, and keeps them for RESUME. It serves
+one bot at a time.
 """
 
 import asyncio
@@ -36,28 +36,28 @@ INTENTS: Final = {
     "MESSAGE_REACTION_REMOVE_EMOJI": 10,
     "DIRECT_MESSAGE": 12,
 }
-"""Which bit a bot must have asked for; what is not here depends on `guilds`, bit 0, or on none."""
+"""The bit of the intent that each kind of update needs. Other kinds need `guilds`, bit 0, or none."""
 
 MEMBERS_BIT: Final = 1 << 1
 SECONDS: Final = 180.0
-"""As long as `tests.worker` waits, which programs that run against this one need not load."""
+"""As in `tests.worker`, which is not imported here, so that programs with this stand-in need not load it."""
 
 
 @dataclass
 class Session:
-    """A session of the gateway: what it may hear, and all that it was sent."""
+    """A session of the gateway: its intents, and all updates that were sent to it."""
 
     id: str
     intents: int
     sent: list[tuple[int, str, Payload]] = field(default_factory=list)
     begun: int = 0
-    """What was sent up to here began the session, and is never sent again."""
+    """How many updates started the session. They are never sent again."""
 
 
 class Server:
-    """may_have_members: whether the privileged intent is turned on in the developer portal.
+    """The server. may_have_members: whether the privileged intent is turned on in the developer portal.
 
-    What the bot has sent: answers to interactions, files with them, its commands, and messages (`posted`).
+    The bot's requests are in `answers` (to interactions), `files` (of the answers), `commands` and `posted` (messages).
     """
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class Server:
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[Self]:
-        """Listen on a free port, and point this process's discord.py to it, until the block ends."""
+        """Listen on a free port until the block ends. This process's discord.py connects to it."""
         app = web.Application()
         app.router.add_get("/gateway", self._gateway)
         app.router.add_route("*", "/api/{path:.*}", self._api)
@@ -112,7 +112,7 @@ class Server:
         return _json(self._answer(request.method, path))
 
     async def _keep(self, request: web.Request, path: str) -> None:
-        """Keep what the bot has sent: answers to interactions, files, commands, messages."""
+        """Keep what the bot sends: answers to interactions, files, commands and messages."""
         body: Any = None
         if request.content_type.startswith("multipart/"):
             async for part in await request.multipart():
@@ -243,7 +243,7 @@ class Server:
     # ---- the connection ----
 
     async def dispatch(self, kind: str, data: Payload, intent: str = "") -> None:
-        """Send an update to the bot, if it has asked for its kind; while it is away, keep it for a RESUME."""
+        """Send an update to the bot if it has asked for its kind. While the bot is away, keep it for a RESUME."""
         session = self._session
         if session is None or not session.intents >> INTENTS.get(intent or kind, 0) & 1:
             return
@@ -253,14 +253,14 @@ class Server:
             await send(self._socket, 0, data, kind, sequence)
 
     async def settle(self) -> None:
-        """Wait until the bot's library has dispatched all that was sent: it answers to a heartbeat in turn."""
+        """Wait until the bot's library has dispatched all updates. It answers a heartbeat only after them."""
         assert self._socket is not None
         self._beat.clear()
         await send(self._socket, 1, None)
         await asyncio.wait_for(self._beat.wait(), SECONDS)
 
     async def reconnect(self, *, again: int = 0) -> None:
-        """Ask the bot to reconnect, and let it resume; again: how many updates that it has had are sent again."""
+        """Ask the bot to reconnect, and let it resume. again: how many updates are sent again."""
         resumed, self._again = self.resumed, again
         assert self._socket is not None
         await send(self._socket, 7, None)
@@ -269,7 +269,7 @@ class Server:
 
     @asynccontextmanager
     async def away(self, *, again: int = 0) -> AsyncIterator[None]:
-        """Let the bot be without connection in the block; afterwards it resumes and is sent what it has missed."""
+        """Send no updates to the bot during the block. After it, the bot resumes, and gets the missed updates."""
         resumed, self._again, socket = self.resumed, again, self._socket
         assert socket is not None
         self._socket = None
@@ -280,7 +280,7 @@ class Server:
 
     @asynccontextmanager
     async def forgotten(self) -> AsyncIterator[None]:
-        """Let the session end, so that the bot begins a new one; what happens in the block is never told."""
+        """End the session. After the block the bot starts a new one. Updates during the block are never sent."""
         identified, socket = self.identified, self._socket
         assert socket is not None
         self._sessions.clear()
@@ -292,7 +292,7 @@ class Server:
 
     @asynccontextmanager
     async def unreachable(self) -> AsyncIterator[None]:
-        """Break the connection and refuse new ones until the block ends; then the bot resumes."""
+        """Close the connection, and accept no new one until the block ends. Then the bot resumes."""
         resumed = self.resumed
         assert self._socket is not None
         self._is_reachable.clear()
@@ -308,7 +308,7 @@ class Server:
 
 
 class pointed_to:  # noqa: N801 - read as `with pointed_to(port):`
-    """Point this process's discord.py to a stand-in."""
+    """Let this process's discord.py connect to a stand-in."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -323,14 +323,14 @@ class pointed_to:  # noqa: N801 - read as `with pointed_to(port):`
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until the condition holds; fail after a while."""
+    """Wait until the condition is true. Raises `TimeoutError` after `SECONDS`."""
     async with asyncio.timeout(SECONDS):
         while not condition():
             await asyncio.sleep(0.005)
 
 
 def _json(value: Any, status: int = 200) -> web.Response:
-    # The library reads JSON only from exactly this type, without a charset.
+    # discord.py reads JSON only if the content type has no charset.
     return web.Response(body=json.dumps(value).encode(), status=status, headers={"Content-Type": "application/json"})
 
 

@@ -1,7 +1,7 @@
-"""A stand-in for Telegram's Bot API, for any library: one HTTP server on 127.0.0.1, in a thread of its own.
+"""A stand-in for Telegram's Bot API, for any library: an HTTP server on 127.0.0.1, in a thread of its own.
 
-It keeps what the real server keeps: updates until they are confirmed by an offset, the kinds of updates that were asked
-for (which hold from then on, for what happens from then on), the webhook, and where the bot is administrator.
+It keeps what the real server keeps: updates until an offset confirms them, the requested types of updates (for all
+later updates), the webhook, and where the bot is an administrator.
 """
 
 import asyncio
@@ -25,22 +25,22 @@ UPDATE_KINDS: Final = (
 )
 FOR_ADMINISTRATORS: Final = ("chat_member", "message_reaction", "message_reaction_count")
 BY_DEFAULT: Final = tuple(kind for kind in UPDATE_KINDS if kind not in FOR_ADMINISTRATORS)
-"""Unless it is asked for, Telegram does not send what it would send to administrators only."""
+"""The types that Telegram sends if the bot names none."""
 
 DONE: Final = ("answerCallbackQuery", "setMyCommands", "sendChatAction", "deleteMessage")
-"""Methods whose answer is that it is done."""
+"""Methods that return true."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request that the bot made: the method's name, and its parameters as strings."""
+    """A request of the bot: the method's name, and its parameters."""
 
     method: str
     parameters: Mapping[str, Any]
 
 
 class Refused(Exception):
-    """What the server answers instead of a result."""
+    """An error that the server returns instead of a result."""
 
     def __init__(self, code: int, description: str) -> None:
         super().__init__(description)
@@ -49,10 +49,10 @@ class Refused(Exception):
 
 
 class Telegram:
-    """The server. Write what happens by `happens`; look at what the bot did in `calls`.
+    """The server. Let things happen with `happens`. The requests of the bot are in `calls`.
 
-    administrator_in: chats in which the bot is administrator; only there reactions and members are told.
-    me: what getMe answers.
+    administrator_in: the chats in which the bot is an administrator. Only there it gets reactions, joins and leaves.
+    statuses: the bot's status in other chats. me: the answer of getMe. refuse: the error for a method.
     """
 
     def __init__(self) -> None:
@@ -83,10 +83,10 @@ class Telegram:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
-    # What a test does.
+    # For tests.
 
     def happens(self, *updates: Json) -> None:
-        """Let these things happen, in this order. What the bot did not ask for, or may not see, it is never told."""
+        """Let these updates happen, in this order. The bot gets only updates that it asks for and may see."""
 
         def add() -> None:
             for update in updates:
@@ -95,7 +95,7 @@ class Telegram:
         self._call(add)
 
     def deliver_again(self) -> None:
-        """Forget what was confirmed, and tell it all again to a bot that is started anew."""
+        """Deliver all updates again, also the confirmed ones."""
 
         def again() -> None:
             self._updates, self._confirmed = [*self._confirmed, *self._updates], []
@@ -104,7 +104,7 @@ class Telegram:
         self._call(again)
 
     def wait_until_polled(self) -> None:
-        """Wait until the bot asks for updates with nothing left to tell: it has taken all that happened."""
+        """Wait until the bot has confirmed all updates, and asks for more."""
         eventually(lambda: self._polls > 0 and not self._updates)
 
     def called(self, method: str) -> list[Call]:
@@ -242,7 +242,7 @@ class Telegram:
 
 
 def _value(value: Any) -> Any:
-    """Return a parameter: in a form lists and objects are written as JSON."""
+    """Return a parameter. In a form, lists and objects are JSON."""
     if isinstance(value, web.FileField):
         return value.file.read()
     if not isinstance(value, str):
@@ -254,7 +254,7 @@ def _value(value: Any) -> Any:
 
 
 async def _end_all() -> None:
-    """Cancel what still answers: bots that were killed have hung up on it."""
+    """Cancel the requests that are still open, for example of bots that were killed."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()

@@ -1,4 +1,4 @@
-"""Updates as Telegram documents them (https://core.telegram.org/bots/api), to be read by any library."""
+"""Updates as Telegram's documentation describes them (https://core.telegram.org/bots/api), for any library."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
 def private(user: Json) -> Json:
-    """Return the private chat with somebody."""
+    """Return the private chat with a user."""
     return {"id": user["id"], "type": "private", "first_name": user["first_name"]}
 
 
@@ -45,7 +45,7 @@ def photo() -> list[Json]:
 
 
 def message(chat: Json, sender: Json | None, message_id: int, at: datetime = NOON, **content: Any) -> Json:
-    """Return a message; without content it is a text."""
+    """Return a message. Without content, it is a text."""
     fields = {"message_id": message_id, "date": int(at.timestamp()), "chat": chat, **(content or {"text": "ahoy"})}
     return {"message": fields if sender is None else {**fields, "from": sender}}
 
@@ -57,14 +57,14 @@ def edited(update: Json, at: datetime, text: str) -> Json:
 def reaction(
     chat: Json, who: Json, message_id: int, old: Iterable[Json], new: Iterable[Json], *, at: datetime = NOON
 ) -> Json:
-    """Return a change of somebody's reactions; `who` is an account, or the chat in whose name it was done."""
+    """Return a change of reactions. who: the account, or the chat as which a member reacts."""
     actor = "user" if "is_bot" in who else "actor_chat"
     change = {"chat": chat, "message_id": message_id, "date": int(at.timestamp()), actor: who}
     return {"message_reaction": {**change, "old_reaction": [*old], "new_reaction": [*new]}}
 
 
 def status(user: Json, name: str) -> Json:
-    """Return a membership: a status, for `restricted` with `+` if the account is in the chat and `-` if it is not."""
+    """Return a membership. name: a status. For `restricted`, add `+` if the account is in the chat, and `-` if not."""
     rights = dict.fromkeys(
         (
             *("can_send_messages", "can_send_audios", "can_send_documents", "can_send_photos", "can_send_videos"),
@@ -95,7 +95,7 @@ def status(user: Json, name: str) -> Json:
 
 
 def membership(chat: Json, user: Json, old: str, new: str, at: datetime = NOON) -> Json:
-    """Return a change of membership, of the bot itself when it is about `OURSELVES`."""
+    """Return a change of membership. For `OURSELVES`, it is a change of the bot's own membership."""
     change = {
         "chat": chat,
         "from": user,
@@ -107,7 +107,7 @@ def membership(chat: Json, user: Json, old: str, new: str, at: datetime = NOON) 
 
 
 def migrated(old: Json, new: Json, at: datetime = NOON) -> tuple[Json, Json]:
-    """Return the two service messages of a group that becomes a supergroup: in the old chat, in the new one."""
+    """Return the two service messages of a group that becomes a supergroup: one in the old chat, one in the new."""
     return (
         message(old, ADA, 90, at, migrate_to_chat_id=new["id"]),
         message(new, ANONYMOUS_ADMIN, 1, at, migrate_from_chat_id=old["id"], sender_chat=new),

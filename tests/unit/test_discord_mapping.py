@@ -1,4 +1,4 @@
-"""discord.py's objects, made by the library itself from what the gateway sends, and the events that come of them."""
+"""discord.py's objects become events. discord.py itself creates the objects from the gateway's payloads."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -30,7 +30,7 @@ def guild() -> Guild:
 
 
 class Library(discord.Client):
-    """discord.py without a connection: what the gateway would send goes in, what it dispatches is kept."""
+    """discord.py without a connection. It reads the gateway's payloads, and keeps what it dispatches."""
 
     def __init__(self, of: Guild | None = None) -> None:
         self.heard: list[tuple[str, tuple[Any, ...]]] = []
@@ -44,7 +44,7 @@ class Library(discord.Client):
         self.heard.append((event, arguments))
 
     def tell(self, kind: str, data: dict[str, Any]) -> Any:
-        """Let the library read an update; return the first object that it dispatches."""
+        """Let the library read an update, and return the first object that it dispatches."""
         self.heard.clear()
         self._connection.parsers[kind](data)
         return self.heard[0][1][0]
@@ -66,7 +66,7 @@ def message(library: Library, channel_id: int = GENERAL, author: User = ADA, **m
 
 
 def test_message__all_fields(library: Library) -> None:
-    """A message is told with its id, and with the time that is in it."""
+    """The event has the message's id, and the time in its id."""
     data = shapes.message(10, GENERAL, ADA, NOON)
     (event,) = mapping.message(community, library.tell("MESSAGE_CREATE", data))
     assert event.model_dump(mode="json", exclude_none=True) == {
@@ -84,7 +84,7 @@ def test_message__all_fields(library: Library) -> None:
 
 @pytest.mark.parametrize("kind", [*range(60), 1000])
 def test_message__only_what_people_write_counts(library: Library, kind: int) -> None:
-    """Joins, pins, boosts, thread starters, answers to commands, and kinds that are not invented yet: no event."""
+    """Joins, pins, boosts, thread starters, answers to commands, and unknown types give no event."""
     assert len(message(library, type=kind)) == (1 if kind in {0, 19} else 0)
 
 
@@ -100,26 +100,26 @@ def test_message__only_what_people_write_counts(library: Library, kind: int) -> 
     ],
 )
 def test_message__who_wrote_it(library: Library, author: User, more: dict[str, Any], kind: ActorKind) -> None:
-    """A webhook is none when it carries the application's id: then a bot has followed up on a command."""
+    """If the webhook id is the application's id, a bot has answered a command, so the kind is `bot`."""
     (event,) = message(library, author=author, **more)
     assert event.actor_kind is kind
 
 
 def test_message__direct_ones_are_ignored(library: Library) -> None:
-    """What is written to the bot alone is nobody's business."""
+    """Direct messages are not recorded."""
     assert message(library, guild_id=None) == []
 
 
 @pytest.mark.parametrize(("channel_id", "parent_id"), [(THREAD, "100"), (POST, "120"), (HALL, None)])
 def test_message__threads_and_posts_name_their_parent(library: Library, channel_id: int, parent_id: str | None) -> None:
-    """The channel is the thread or the post itself; the text chat of a voice channel has no parent."""
+    """The channel is the thread or the post itself. The text chat of a voice channel has no parent."""
     (event,) = message(library, channel_id)
     assert event.channel_id == str(channel_id)
     assert event.metadata == ({} if parent_id is None else {"parent_id": parent_id})
 
 
 def test_message__guild_that_the_library_does_not_know() -> None:
-    """Without the intent `guilds` the library has no guilds; the message still names its own."""
+    """Without the intent `guilds`, the library knows no guilds, but the message has the guild's id."""
     (event,) = message(Library())
     assert event.community_id == "community-10"
 
@@ -144,7 +144,7 @@ def map_reaction(library: Library, kind: str, *, is_author_recorded: bool = True
 
 
 def test_reaction__all_fields(library: Library) -> None:
-    """Added and removed take the moment of receipt; whose message it is only the adding tells."""
+    """Both events have the time of receipt. Only the added reaction has the message's author."""
     (added,) = map_reaction(library, "ADD", member=guild().member(ADA), message_author_id="2")
     (removed,) = map_reaction(library, "REMOVE")
     expected = {
@@ -165,22 +165,22 @@ def test_reaction__all_fields(library: Library) -> None:
 
 
 def test_reaction__author_only_if_asked_for(library: Library) -> None:
-    """Who wrote the message is a relation between people, which Discord wants left alone."""
+    """By default the author of the message is not recorded, because Discord forbids profiling relations."""
     (added,) = map_reaction(library, "ADD", message_author_id="2", is_author_recorded=False)
     assert added.object_author_id is None
 
 
 @pytest.mark.parametrize("name", ["wave", None])
 def test_reaction__custom_emoji_is_its_id(library: Library, name: str | None) -> None:
-    """A custom emoji can be renamed, and the removal of a deleted one has no name at all."""
+    """A custom emoji is recorded by its id, because it can be renamed, and a deleted one has no name."""
     (removed,) = map_reaction(library, "REMOVE", emoji={"id": "987654321098765432", "name": name})
     assert removed.metadata == {"emoji": "987654321098765432"}
 
 
 def test_reaction__of_bots(library: Library) -> None:
-    """The adding carries the member; the removal does not, and the bot is found in the library's cache."""
+    """An added reaction has the member. For a removed one, the library's cache says whether it was a bot."""
     (added,) = map_reaction(Library(), "ADD", user_id="3", member=guild().member(ROBOT))
-    assert added.actor_kind is ActorKind.USER  # no guild known: the library drops the member
+    assert added.actor_kind is ActorKind.USER  # the library does not know the guild, so it drops the member
     (added,) = map_reaction(library, "ADD", user_id="3", member=guild().member(ROBOT))
     assert added.actor_kind is ActorKind.BOT
     (removed,) = map_reaction(library, "REMOVE", user_id="3")
@@ -190,20 +190,20 @@ def test_reaction__of_bots(library: Library) -> None:
 
 
 def test_reaction__in_a_thread_names_the_parent(library: Library) -> None:
-    """As for the messages there."""
+    """A reaction in a thread has the parent's id, like a message in it."""
     (added,) = map_reaction(library, "ADD", channel_id=str(POST))
     assert added.metadata == {"emoji": "👍", "parent_id": "120"}
 
 
 def test_reaction__direct_ones_are_ignored(library: Library) -> None:
-    """Nothing of direct messages is recorded."""
+    """Reactions in direct messages are not recorded."""
     payload = reaction(library, "ADD")
     payload.guild_id = None
     assert mapping.reaction(community, payload, None, HEARD_AT, is_author_recorded=True) == []
 
 
 def test_members__joined_and_left() -> None:
-    """A join takes the time that Discord gives, a leave the moment of receipt; both tell a bot."""
+    """A join has Discord's time, and a leave the time of receipt. Both have the kind of the account."""
     library = Library(guild())
     data = guild().member(User(4, "cleo"), NOON) | {"guild_id": "10"}
     (joined,) = mapping.joined(community, library.tell("GUILD_MEMBER_ADD", data), HEARD_AT)
@@ -232,7 +232,7 @@ def test_members__joined_and_left() -> None:
 
 
 def test_members__without_a_time_joined_when_we_heard_of_it(library: Library) -> None:
-    """Guests of a channel have no time of joining."""
+    """Guests of a channel have no joining time, so the time of receipt is used."""
     data = guild().member(User(5, "dora")) | {"guild_id": "10", "joined_at": None}
     (joined,) = mapping.joined(community, library.tell("GUILD_MEMBER_ADD", data), HEARD_AT)
     assert joined.occurred_at == HEARD_AT
@@ -252,7 +252,7 @@ def seats(library: Library) -> dict[int, Seat]:
 
 
 def test_seats__everybody_in_voice_and_on_stages() -> None:
-    """Who sits where is read from the library's cache."""
+    """The seats come from the library's cache."""
     assert seats(Library(seated())) == {
         1: Seat(HALL, ActorKind.USER),
         2: Seat(ROOM, ActorKind.USER),
@@ -261,7 +261,7 @@ def test_seats__everybody_in_voice_and_on_stages() -> None:
 
 
 def test_seats__afk_is_nowhere() -> None:
-    """The AFK channel is the one that the guild names; a suppressed speaker on a stage is not away."""
+    """Only the guild's AFK channel counts as away. A suppressed member on a stage is not away."""
     library = Library(seated(afk=ROOM))
     state = seated().voice_state(ROBOT, STAGE, suppress=True)
     library.tell("VOICE_STATE_UPDATE", state | {"guild_id": "10", "member": guild().member(ROBOT)})
@@ -271,18 +271,20 @@ def test_seats__afk_is_nowhere() -> None:
 
 
 def test_seats__who_left_during_an_outage_is_not_there() -> None:
-    """After an outage the library's cache still has everybody who was there before, and says so."""
+    """After an outage the library's cache still has members who left. They are not returned."""
     truth = seated()
     library = Library(truth)
     library.tell("GUILD_DELETE", {"id": "10", "unavailable": True})
     truth.voice = {ADA.id: ROOM}
     library.tell("GUILD_CREATE", truth.payload(all_members=True))
-    assert {user_id for channel in library.get_guild(10).voice_channels for user_id in channel.voice_states} == {1, 2}  # type: ignore[union-attr]
+    known = library.get_guild(10)
+    assert known
+    assert {user_id for channel in known.voice_channels for user_id in channel.voice_states} == {1, 2}
     assert seats(library) == {1: Seat(ROOM, ActorKind.USER)}
 
 
 def test_seats__channel_that_is_not_known_is_nowhere() -> None:
-    """A channel that the library does not know cannot be told from none."""
+    """A channel that the library does not know counts as no channel."""
     library = Library(seated())
     state = seated().voice_state(ADA, 999) | {"guild_id": "10", "member": guild().member(ADA)}
     library.tell("VOICE_STATE_UPDATE", state)
@@ -290,7 +292,7 @@ def test_seats__channel_that_is_not_known_is_nowhere() -> None:
 
 
 def test_reactions__the_same_twice_is_a_repeat() -> None:
-    """Adding and removing alternate, each account, message and emoji by itself."""
+    """For one account, message and emoji, added and removed alternate. The same update twice is a duplicate."""
     reactions = LatestReactions()
     assert not reactions.is_duplicate(5000, 1, "👍", is_added=True)
     assert reactions.is_duplicate(5000, 1, "👍", is_added=True)
@@ -303,7 +305,7 @@ def test_reactions__the_same_twice_is_a_repeat() -> None:
 
 
 def test_reactions__cleared_ones_can_be_added_again() -> None:
-    """A moderator who clears reactions is told of as such, without those who had reacted."""
+    """If a moderator clears reactions, Discord does not name the members, so their reactions are forgotten."""
     reactions = LatestReactions()
     for emoji in "ab":
         reactions.is_duplicate(5000, 1, emoji, is_added=True)
@@ -317,7 +319,7 @@ def test_reactions__cleared_ones_can_be_added_again() -> None:
 
 
 def test_reactions__memory_is_bounded() -> None:
-    """The oldest is forgotten; to hear of one again makes it young."""
+    """The oldest reaction is forgotten. An update makes a reaction the newest."""
     reactions = LatestReactions()
     reactions.is_duplicate(0, 1, "a", is_added=True)
     reactions.is_duplicate(1, 1, "a", is_added=True)
@@ -330,7 +332,7 @@ def test_reactions__memory_is_bounded() -> None:
 
 
 def test_sequence__without_a_connection_nothing_is_a_repeat() -> None:
-    """A test of the bot's own may dispatch updates without any gateway."""
+    """A bot's own tests may dispatch updates without a gateway."""
     sequence = GatewaySequence(Library())
     assert not sequence.is_duplicate("voice_state_update", 10)
     assert not sequence.is_duplicate("voice_state_update", 10)

@@ -1,4 +1,4 @@
-"""Voice: what was seen comes in, what has happened comes out."""
+"""`Voice` turns observations of members in voice into steps."""
 
 from participation.bots.discord.voice import Seat, Voice
 from participation.event import ActorKind, EventType
@@ -15,7 +15,7 @@ def told(steps: object) -> Told:
 
 
 def test_move__joining_moving_leaving() -> None:
-    """A move leaves the old channel and joins the new one."""
+    """A move is a leave of the old channel and a join of the new one."""
     voice = Voice()
     assert told(voice.move(GUILD, ADA, None, HALL)) == [("JOINED", ADA, 200)]
     assert told(voice.move(GUILD, ADA, HALL, ROOM)) == [("LEFT", ADA, 200), ("JOINED", ADA, 209)]
@@ -23,7 +23,7 @@ def test_move__joining_moving_leaving() -> None:
 
 
 def test_move__same_channel_is_no_news() -> None:
-    """To mute, deafen, stream, or to be told of the same move again, is no transition."""
+    """Muting, deafening, streaming or a repeated move gives no step."""
     voice = Voice()
     voice.move(GUILD, ADA, None, HALL)
     assert voice.move(GUILD, ADA, HALL, HALL) == []
@@ -33,25 +33,25 @@ def test_move__same_channel_is_no_news() -> None:
 
 
 def test_move__what_was_seen_goes_before_what_the_library_says() -> None:
-    """The objects of the library change under the hand: the seat that was seen last is the one that is left."""
+    """The library's objects change, so the member leaves the seat that was observed last."""
     voice = Voice()
     voice.move(GUILD, ADA, None, HALL)
     assert told(voice.move(GUILD, ADA, ROOM, ROOM)) == [("LEFT", ADA, 200), ("JOINED", ADA, 209)]
 
 
 def test_move__who_was_not_seen_yet_was_where_the_library_says() -> None:
-    """A leave before the first look at the cache is told all the same."""
+    """A leave before the first `be_present` gives a step too."""
     assert told(Voice().move(GUILD, ADA, HALL, None)) == [("LEFT", ADA, 200)]
 
 
 def test_move__kind_of_a_bot() -> None:
-    """A bot that plays music is a bot."""
+    """The step of a bot has the kind `bot`."""
     (step,) = Voice().move(GUILD, 900, None, Seat(200, ActorKind.BOT))
     assert step.seat.kind is ActorKind.BOT
 
 
 def test_move__guilds_and_members_by_themselves() -> None:
-    """The same account sits in each guild by itself."""
+    """Each account has its own seat in each guild."""
     voice = Voice()
     voice.move(GUILD, ADA, None, HALL)
     assert told(voice.move(11, ADA, None, HALL)) == [("JOINED", ADA, 200)]
@@ -59,7 +59,7 @@ def test_move__guilds_and_members_by_themselves() -> None:
 
 
 def test_close__everybody_in_a_deleted_channel_leaves_once() -> None:
-    """The voice states that follow the deletion of a channel tell nothing new."""
+    """The voice states after the deletion of a channel give no more steps."""
     voice = Voice()
     voice.move(GUILD, ADA, None, HALL)
     voice.move(GUILD, BEN, None, ROOM)
@@ -69,7 +69,7 @@ def test_close__everybody_in_a_deleted_channel_leaves_once() -> None:
 
 
 def test_be_present__tells_everybody_there_and_drops_who_is_gone() -> None:
-    """Nobody saw when somebody left, so no leave is made up; and they can join again."""
+    """If a leave was not seen, no leave is invented. The member can join again."""
     voice = Voice()
     voice.move(GUILD, ADA, None, HALL)
     assert told(voice.be_present(GUILD, {BEN: ROOM})) == [("PRESENT", BEN, 209)]
@@ -78,7 +78,7 @@ def test_be_present__tells_everybody_there_and_drops_who_is_gone() -> None:
 
 
 def test_be_present__believes_the_cache_about_the_channel() -> None:
-    """Who was moved unseen is present in the new channel, and leaves that one."""
+    """A member whose move was not seen is present in the new channel, and later leaves the new channel."""
     voice = Voice()
     voice.move(GUILD, ADA, None, HALL)
     assert told(voice.be_present(GUILD, {ADA: ROOM})) == [("PRESENT", ADA, 209)]
@@ -86,7 +86,7 @@ def test_be_present__believes_the_cache_about_the_channel() -> None:
 
 
 def test_be_present__who_was_seen_to_leave_is_no_ghost() -> None:
-    """The cache may keep a member who left the guild while in voice, for ever: until they join again they are away."""
+    """The cache may keep a member who left the guild while in voice. The member is away until a join is seen."""
     voice = Voice()
     voice.move(GUILD, ADA, None, HALL)
     voice.move(GUILD, ADA, HALL, None)
@@ -97,7 +97,7 @@ def test_be_present__who_was_seen_to_leave_is_no_ghost() -> None:
 
 
 def test_be_present__keeps_nothing_of_who_left() -> None:
-    """What is remembered of those who left does not grow for ever."""
+    """Members who left are forgotten at the next `be_present`, so the list does not grow."""
     voice = Voice()
     for user_id in range(100):
         voice.move(GUILD, user_id, HALL, None)
@@ -106,7 +106,7 @@ def test_be_present__keeps_nothing_of_who_left() -> None:
 
 
 def test_forget__next_observation_starts_anew() -> None:
-    """After an outage nobody joins who was there before, and nobody leaves who was forgotten."""
+    """After an outage, members who were in voice do not join again, and forgotten members do not leave."""
     voice = Voice()
     voice.move(GUILD, ADA, None, HALL)
     voice.move(11, ADA, None, HALL)

@@ -1,4 +1,4 @@
-"""What the Telegram adapter remembers of chats: over a restart, beside other processes, with any file and disk."""
+"""The chats that the Telegram adapter remembers: over restarts, with other processes, and with damaged files."""
 
 import stat
 import threading
@@ -14,14 +14,14 @@ OLD, NEW, OTHER, BOT = -4001, -1_001_000_004_001, -1_001_000_000_001, 123_456
 
 
 def settle() -> None:
-    """Wait for the threads that write."""
+    """Wait for the threads that write the file."""
     for thread in threading.enumerate():
         if thread.name == "participation-chats":
             thread.join(SECONDS)
 
 
 def test_chats__that_have_migrated_keep_their_place_over_a_restart(tmp_path: Path) -> None:
-    """The new id leads to the old one, also in the next process."""
+    """The place of the new id is the old id, also in the next process."""
     chats = Chats(tmp_path / "spool", {})
     chats.see(OLD, BOT)
     chats.migrate(OLD, NEW, BOT)
@@ -33,7 +33,7 @@ def test_chats__that_have_migrated_keep_their_place_over_a_restart(tmp_path: Pat
 
 
 def test_chats__named_by_the_developer_are_what_they_are_named(tmp_path: Path) -> None:
-    """The name of the new id goes before that of the old one, and the name of the old one goes on without it."""
+    """If the new id has a name, its place is the new id. Otherwise it is the old id."""
     for communities, place in (({NEW: "new"}, NEW), ({OLD: "old"}, OLD), ({OLD: "old", NEW: "new"}, NEW), ({}, OLD)):
         chats = Chats(tmp_path, communities)
         chats.migrate(OLD, NEW, BOT)
@@ -42,7 +42,7 @@ def test_chats__named_by_the_developer_are_what_they_are_named(tmp_path: Path) -
 
 
 def test_file__is_for_this_account_only_and_whole(tmp_path: Path) -> None:
-    """Nobody else may read it, and nothing half written is left beside it."""
+    """Other accounts of the system cannot read the file, and no temporary file is left."""
     chats = Chats(tmp_path / "spool", {})
     chats.see(OTHER, BOT)
     chats.migrate(OLD, NEW, BOT)
@@ -53,7 +53,7 @@ def test_file__is_for_this_account_only_and_whole(tmp_path: Path) -> None:
 
 
 def test_file__of_several_processes_loses_nothing(tmp_path: Path) -> None:
-    """Each writes what it knows, and what it finds."""
+    """Each process writes what it knows and what is in the file."""
     one, two = Chats(tmp_path, {}), Chats(tmp_path, {})
     one.migrate(OLD, NEW, 1)
     settle()
@@ -66,17 +66,17 @@ def test_file__of_several_processes_loses_nothing(tmp_path: Path) -> None:
 def test_chat__seen_for_the_first_time_may_be_one_that_another_process_knows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Several processes serve one bot's webhook; one of them is told of the new id, all get its messages."""
+    """If several processes serve one webhook, only one of them gets the new id, but all get messages of the chat."""
     one, two = Chats(tmp_path, {}), Chats(tmp_path, {})
     one.migrate(OLD, NEW, BOT)
     settle()
-    monkeypatch.setattr(Chats, "_write", lambda _: None)  # which reads as well, a moment later
+    monkeypatch.setattr(Chats, "_write", lambda _: None)  # because it also reads the file
     two.see(NEW, BOT)
     assert two.place(NEW) == OLD
 
 
 def test_chat__that_is_an_old_one_is_not_seen_again(tmp_path: Path) -> None:
-    """An update of the old chat that comes late does not bring it back."""
+    """A late update of the old chat does not add it again."""
     chats = Chats(tmp_path, {})
     chats.migrate(OLD, NEW, BOT)
     chats.see(OLD, BOT)
@@ -85,7 +85,7 @@ def test_chat__that_is_an_old_one_is_not_seen_again(tmp_path: Path) -> None:
 
 
 def test_places__are_those_of_the_bots_that_run_here(tmp_path: Path) -> None:
-    """A bot in the file may have been replaced by another one long ago."""
+    """Bots in the file that do not run here are ignored."""
     one = Chats(tmp_path, {})
     one.see(OTHER, 1)
     settle()
@@ -96,7 +96,7 @@ def test_places__are_those_of_the_bots_that_run_here(tmp_path: Path) -> None:
 
 
 def test_chats__are_kept_where_no_thread_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then the caller writes."""
+    """If no thread can be started, the caller writes the file."""
 
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -107,7 +107,7 @@ def test_chats__are_kept_where_no_thread_can_be_started(tmp_path: Path, monkeypa
 
 
 def test_chat__that_the_bot_has_left_is_forgotten_until_it_is_seen_again(tmp_path: Path) -> None:
-    """Where the bot is, is what it has seen last."""
+    """The bot is in a group again as soon as it sees an update from it."""
     chats = Chats(tmp_path, {})
     chats.see(OTHER, BOT)
     chats.leave(OTHER, BOT)
@@ -122,7 +122,7 @@ def test_chat__that_the_bot_has_left_is_forgotten_until_it_is_seen_again(tmp_pat
     "text", [b"", b"{", b"[]", b"null", b'{"migrated": {}}', b'{"migrated": 1, "present": {"x": 1}}']
 )
 def test_file__that_is_damaged_is_begun_anew(text: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It is said, and what comes next is kept."""
+    """A damaged file is logged, and later changes are stored."""
     (tmp_path / FILE).write_bytes(text)
     chats = Chats(tmp_path, {})
     assert "chats_unreadable" in caplog.text
@@ -134,7 +134,7 @@ def test_file__that_is_damaged_is_begun_anew(text: bytes, tmp_path: Path, caplog
 def test_file__that_cannot_be_written_costs_nothing_but_the_memory(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As long as the process runs all is known; what will be lost is said."""
+    """Everything is known until the process ends, and the log says what will be lost."""
     (tmp_path / "spool").write_bytes(b"a file, where the folder should be")
     chats = Chats(tmp_path / "spool", {})
     chats.migrate(OLD, NEW, BOT)
@@ -144,7 +144,7 @@ def test_file__that_cannot_be_written_costs_nothing_but_the_memory(
 
 
 def test_chats__many_at_once_are_written_by_few_threads(tmp_path: Path) -> None:
-    """On a slow disk what comes meanwhile goes with the next writing, and nothing of it is missing."""
+    """Changes during a slow write are stored together by the next write, and none is missing."""
     chats = Chats(tmp_path, {})
     with chats._writing:
         for number in range(50):

@@ -1,4 +1,4 @@
-"""From Telegram's updates to events: the same ones, whichever of the two libraries has read the update."""
+"""Telegram's updates become the same events, whichever of the two libraries has read them."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ LIBRARIES = ("aiogram", "telegram")
 
 
 def read(library: str, update: Json, update_id: int = 1) -> Any:
-    """Read the JSON as the library does."""
+    """Read the update with the library."""
     if library == "aiogram":
         return aiogram.types.Update.model_validate({"update_id": update_id, **update})
     return telegram.Update.de_json({"update_id": update_id, **update}, None)
@@ -30,7 +30,7 @@ def community(chat_id: int) -> str:
 
 
 def events(*updates: Json) -> list[Event]:
-    """Return the events of the updates, which must be the same out of both libraries."""
+    """Return the events of the updates. Both libraries must give the same events."""
     found = {}
     for library in LIBRARIES:
         albums = Albums()
@@ -59,7 +59,7 @@ def in_harbour(**fields: Any) -> Event:
 
 
 def test_message__is_an_event_of_who_sent_it_then_and_there() -> None:
-    """The account, the chat, the message's id and its time are what the payload has; the text is not kept."""
+    """The event has the account, the chat, the id and the time of the message. The text is not kept."""
     assert events(tg.message(HARBOUR, ADA, 17)) == [sent(ADA, 17)]
 
 
@@ -111,7 +111,7 @@ CONTENTS: dict[str, Json] = {
 
 @pytest.mark.parametrize("kind", CONTENTS)
 def test_content__whatever_a_person_sends_counts_once(kind: str) -> None:
-    """Text, media, polls, places and the rest are messages."""
+    """Text, media, polls, locations and all other content are messages."""
     seconds = {"voice": {"duration_seconds": 12}, "video_note": {"duration_seconds": 9}}.get(kind, {})
     assert events(tg.message(HARBOUR, ADA, 17, **CONTENTS[kind])) == [sent(ADA, 17, metadata=seconds)]
 
@@ -120,13 +120,13 @@ def test_content__whatever_a_person_sends_counts_once(kind: str) -> None:
 def test_duration__is_in_seconds_whatever_the_library_is_set_to(
     timedelta: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """python-telegram-bot gives durations as numbers or as `timedelta`, and warns who reads them as numbers."""
+    """python-telegram-bot returns durations as numbers or as `timedelta`, and warns if they are read as numbers."""
     monkeypatch.setenv("PTB_TIMEDELTA", timedelta)
     assert only(tg.message(HARBOUR, ADA, 17, **CONTENTS["voice"])).metadata == {"duration_seconds": 12}
 
 
 def test_content__is_told_from_service_messages_for_each_kind() -> None:
-    """The list of what counts has a sample for each of its kinds here."""
+    """There is a sample here for each kind of content."""
     assert set(CONTENT) == set(CONTENTS)
 
 
@@ -231,13 +231,13 @@ ENVELOPE = {
     *("forward_signature", "guest_query_id", "guest_bot_caller_user", "guest_bot_caller_chat", "receiver_user"),
     *("ephemeral_message_id", "direct_messages_topic", "suggested_post_info"),
 }
-"""Fields that tell of a message, and are not what it is."""
+"""Fields that describe a message, and are not its content."""
 
 
 @pytest.mark.filterwarnings("ignore:.*message_auto_delete_time")  # python-telegram-bot, of its own reading
 @pytest.mark.parametrize("field", SERVICE)
 def test_service_message__never_counts(field: str) -> None:
-    """What Telegram itself writes into a group (somebody joined, a pin, a boost) is nobody's message."""
+    """The messages that Telegram itself writes into a group (joins, pins, boosts) do not count."""
     update = tg.message(HARBOUR, ADA, 17, **{field: SERVICE[field]})
     for library in LIBRARIES:
         message = read(library, update).message
@@ -247,7 +247,7 @@ def test_service_message__never_counts(field: str) -> None:
 
 
 def test_fields__each_of_a_message_is_known_as_content_service_or_neither() -> None:
-    """A field that a new version of a library brings must be put where it belongs."""
+    """A field that a new version of a library adds must be added to one of the lists here."""
     known = {*CONTENTS, *SERVICE, *ENVELOPE}
     assert set(aiogram.types.Message.model_fields) <= known
     slots = {name for kind in telegram.Message.__mro__ for name in getattr(kind, "__slots__", ())}
@@ -276,7 +276,7 @@ def test_fields__each_of_a_message_is_known_as_content_service_or_neither() -> N
     ],
 )
 def test_other_messages__do_not_count(update: Json) -> None:
-    """Private chats, channels and their posts, edits, and what is not in the group for all to see."""
+    """Private chats, channels, edits, and messages that not everybody in the group can see do not count."""
     assert events(update) == []
 
 
@@ -291,31 +291,31 @@ def test_other_messages__do_not_count(update: Json) -> None:
     ids=["person", "bot", "anonymous administrator", "as a channel"],
 )
 def test_sender__is_a_person_a_bot_or_a_chat(sender: Json, sender_chat: Json | None, member: Json, kind: str) -> None:
-    """Who speaks as a chat is that chat, and not the account that stands for all who do."""
+    """A member who speaks as a chat is recorded as that chat, and not as the account that all such members share."""
     more: Json = {} if sender_chat is None else {"sender_chat": sender_chat}
     assert events(tg.message(HARBOUR, sender, 17, text="x", **more)) == [sent(member, 17, actor_kind=kind)]
 
 
 def test_via_bot__was_sent_by_the_person() -> None:
-    """An inline result is a message of who chose it."""
+    """An inline result is a message of the person who chose it."""
     assert only(tg.message(HARBOUR, ADA, 17, text="x", via_bot=ROBOT)) == sent(ADA, 17)
 
 
 def test_forward__is_sent_by_who_forwards() -> None:
-    """What somebody forwards by hand counts for them."""
+    """A message that a person forwards counts for that person."""
     origin = {"type": "user", "date": 1, "sender_user": BEN}
     assert only(tg.message(HARBOUR, ADA, 17, text="x", forward_origin=origin)) == sent(ADA, 17)
 
 
 def test_topic__only_where_the_message_is_in_one() -> None:
-    """Replies in ordinary groups have a thread, too, which is no topic."""
+    """Replies in groups without topics have a thread id too, but it is not a topic."""
     in_topic = tg.message(HARBOUR, ADA, 17, text="x", message_thread_id=5, is_topic_message=True)
     reply = tg.message(HARBOUR, ADA, 18, text="x", message_thread_id=5)
     assert [event.metadata for event in events(in_topic, reply)] == [{"topic_id": "5"}, {}]
 
 
 def test_ids__of_two_chats_do_not_meet() -> None:
-    """Message ids count up in each chat by itself: the same one elsewhere is another message."""
+    """Each chat has message ids of its own. The same id in another chat is another message."""
     one, other = events(tg.message(HARBOUR, ADA, 17), tg.message(BOATS, ADA, 17))
     assert (one.object_id, one.channel_id) == ("17", "-1001000000001")
     assert (other.object_id, other.channel_id) == ("17", "-4001")
@@ -327,7 +327,7 @@ def test_ids__of_two_chats_do_not_meet() -> None:
 
 
 def test_time__is_utc_whatever_the_library_makes_of_it() -> None:
-    """The time is that of the payload, as an instant."""
+    """The event has the time of the update, in UTC."""
     assert only(tg.message(HARBOUR, ADA, 17)).occurred_at == datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
@@ -342,12 +342,12 @@ def album(first: int, count: int, at: datetime = NOON, media_group_id: str = "13
 
 
 def test_album__is_one_message() -> None:
-    """Its parts are messages of their own to Telegram; the first that comes stands for all."""
+    """Telegram sends an album as several messages. The first one counts for all."""
     assert [event.object_id for event in events(*album(20, 4))] == ["20"]
 
 
 def test_album__another_one_or_in_another_chat_is_another_message() -> None:
-    """The id of an album is unique within its chat only."""
+    """The id of an album is unique only within its chat."""
     elsewhere = tg.message(BOATS, ADA, 20, photo=tg.photo(), media_group_id="13379")
     found = events(*album(20, 2), *album(22, 2, media_group_id="13380"), elsewhere)
     assert [event.object_id for event in found] == ["20", "22", "20"]
@@ -355,14 +355,14 @@ def test_album__another_one_or_in_another_chat_is_another_message() -> None:
 
 
 def test_album__delivered_again_is_the_same_event() -> None:
-    """The part that stands for it still does."""
+    """The same message counts for the album again."""
     found = events(*album(20, 3), *album(20, 3))
     assert [event.object_id for event in found] == ["20", "20"]
     assert len({*map(event_id, found)}) == 1
 
 
 def test_album__cut_in_two_by_a_restart_is_one_event() -> None:
-    """Whichever part comes first after the bot has started again, the table recognises the album by its id."""
+    """After a restart another message may come first, but the event id is the same."""
     parts = album(20, 3)
     before, after = only(*parts[:1]), only(*parts[1:])
     assert (before.object_id, after.object_id) == ("20", "21")
@@ -370,12 +370,12 @@ def test_album__cut_in_two_by_a_restart_is_one_event() -> None:
 
 
 def test_album__sent_over_a_change_of_the_second_is_one_event() -> None:
-    """Parts can differ in their time; as long as the bot runs that does not matter."""
+    """The messages of an album can have different times. Without a restart, the album still counts once."""
     assert len(events(*album(20, 2), *album(22, 2, NOON + timedelta(seconds=1)))) == 1
 
 
 def test_albums__memory_is_bounded() -> None:
-    """Albums of long ago are forgotten."""
+    """Old albums are forgotten."""
     albums = Albums()
     for number in range(mapping.ALBUMS + 10):
         update = tg.message(HARBOUR, ADA, number + 1, photo=tg.photo(), media_group_id=str(number))
@@ -384,7 +384,7 @@ def test_albums__memory_is_bounded() -> None:
 
 
 def test_album__of_service_messages_there_is_none() -> None:
-    """What does not count does not stand for an album either."""
+    """A service message does not count for an album."""
     service = tg.message(HARBOUR, ADA, 19, new_chat_title="x", media_group_id="13379")
     assert [event.object_id for event in events(service, *album(20, 2))] == ["20"]
 
@@ -415,12 +415,12 @@ HEART, FIRE, CUSTOM, STAR = tg.thumb("❤"), tg.thumb("🔥"), tg.custom("536832
 def test_reactions__are_the_difference_of_the_two_lists(
     old: list[Json], new: list[Json], expected: list[tuple[str, str]]
 ) -> None:
-    """Telegram tells what was there and what is there now; what is in both has not changed."""
+    """Telegram sends the old and the new list. Reactions in both lists have not changed."""
     assert reactions(tg.reaction(HARBOUR, ADA, 17, old, new)) == expected
 
 
 def test_reaction__is_on_the_message_that_its_own_event_names() -> None:
-    """A reaction's object is the message's, in the same channel."""
+    """The object id of a reaction is the message's, in the same channel."""
     event = only(tg.reaction(HARBOUR, BEN, 17, [], [HEART]))
     message = only(tg.message(HARBOUR, ADA, 17))
     assert (event.channel_id, event.object_id) == (message.channel_id, message.object_id)
@@ -430,13 +430,13 @@ def test_reaction__is_on_the_message_that_its_own_event_names() -> None:
 
 @pytest.mark.parametrize(("who", "kind"), [(ADA, ActorKind.USER), (ROBOT, ActorKind.BOT), (NEWS, ActorKind.ANONYMOUS)])
 def test_reaction__of_an_account_or_in_the_name_of_a_chat(who: Json, kind: ActorKind) -> None:
-    """Who reacts as a chat is that chat."""
+    """A member who reacts as a chat is recorded as that chat."""
     event = only(tg.reaction(HARBOUR, who, 17, [], [HEART]))
     assert (event.member_id, event.actor_kind) == (str(who["id"]), kind)
 
 
 def test_reactions__of_nobody_or_elsewhere_do_not_count() -> None:
-    """Counts of anonymous reactions name nobody; private chats and channels are no community."""
+    """Counts of anonymous reactions name nobody. Private chats and channels are not communities."""
     count = {"chat": HARBOUR, "message_id": 1, "date": 1, "reactions": [{"type": HEART, "total_count": 3}]}
     nameless = tg.reaction(HARBOUR, ADA, 17, [], [HEART])
     del nameless["message_reaction"]["user"]
@@ -452,30 +452,30 @@ IN, OUT = ("creator", "administrator", "member", "restricted+"), ("left", "kicke
 @pytest.mark.parametrize("old", [*IN, *OUT])
 @pytest.mark.parametrize("new", [*IN, *OUT])
 def test_membership__changes_only_where_somebody_comes_or_goes(old: str, new: str) -> None:
-    """Restricted is a member if it says so; a change of rights is neither a join nor a leave."""
+    """A restricted account is a member if `is_member` is true. A change of rights is not a join or a leave."""
     expected = {(False, True): ["MEMBER_JOINED"], (True, False): ["MEMBER_LEFT"]}.get((old in IN, new in IN), [])
     assert [event.event_type for event in events(tg.membership(HARBOUR, BEN, old, new))] == expected
 
 
 def test_membership__is_of_who_it_is_about_and_not_of_who_did_it() -> None:
-    """An administrator bans somebody: it is the other one who has left."""
+    """If an administrator bans a member, the event is about the member."""
     update = tg.membership(HARBOUR, BEN, "member", "kicked")
     update["chat_member"]["from"] = ADA
     assert only(update) == in_harbour(event_type="MEMBER_LEFT", member_id="42")
 
 
 def test_membership__of_another_bot_is_one_of_a_bot() -> None:
-    """Bots come and go, too, and count for nothing."""
+    """Joins of other bots are recorded with the kind `bot`."""
     assert only(tg.membership(HARBOUR, ROBOT, "left", "member")).actor_kind == ActorKind.BOT
 
 
 def test_membership__in_a_channel_does_not_count() -> None:
-    """Subscribers of a channel are no members of a community."""
+    """Subscribers of a channel are not members of a community."""
     assert events(tg.membership(NEWS, BEN, "left", "member")) == []
 
 
 def test_membership__of_the_bot_itself_is_no_event() -> None:
-    """It is told as the presence of the bot instead."""
+    """It is a change of the bot's presence instead."""
     update = tg.membership(HARBOUR, OURSELVES, "left", "member")
     assert events(update) == []
     for library in LIBRARIES:
@@ -497,7 +497,7 @@ def test_membership__of_the_bot_itself_is_no_event() -> None:
 )
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_presence__by_the_bots_status(library: str, status: str, is_present: bool, is_administrator: bool) -> None:
-    """The bot is there or not, and administrator or not."""
+    """The status says whether the bot is in the group, and whether it is an administrator."""
     found = mapping.presence(read(library, tg.membership(HARBOUR, OURSELVES, "left", status)))
     assert found is not None
     assert (found.is_present, found.is_administrator) == (is_present, is_administrator)
@@ -505,7 +505,7 @@ def test_presence__by_the_bots_status(library: str, status: str, is_present: boo
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_presence__is_told_of_groups_only(library: str) -> None:
-    """That somebody stops the bot in a private chat, or a channel adds it, concerns no community."""
+    """Stopping the bot in a private chat, or adding it to a channel, does not change its presence."""
     for chat in (tg.private(ADA), NEWS):
         assert mapping.presence(read(library, tg.membership(chat, OURSELVES, "member", "kicked"))) is None
 
@@ -515,7 +515,7 @@ def test_presence__is_told_of_groups_only(library: str) -> None:
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_migration__is_told_in_the_old_chat_and_in_the_new_one(library: str) -> None:
-    """Both say the same, so that one of them is enough."""
+    """Both messages have the same ids, so one of them is enough."""
     expected = Migration(BOATS["id"], BOATS_AFTER["id"], NOON)
     assert [mapping.migration(read(library, update)) for update in tg.migrated(BOATS, BOATS_AFTER)] == [expected] * 2
     assert mapping.migration(read(library, tg.message(BOATS, ADA, 17))) is None
@@ -523,7 +523,7 @@ def test_migration__is_told_in_the_old_chat_and_in_the_new_one(library: str) -> 
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_group__is_where_the_update_comes_from(library: str) -> None:
-    """Whatever tells of a group tells that the bot is in it."""
+    """Every update from a group shows that the bot is in it."""
     from_group = [
         tg.message(HARBOUR, ADA, 17),
         tg.reaction(HARBOUR, ADA, 17, [], [HEART]),
@@ -543,7 +543,7 @@ def everything() -> Iterator[Json]:
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_redelivered__with_other_update_ids_after_a_restart_is_the_same(library: str) -> None:
-    """Nothing in an event comes from the delivery: neither its number nor the moment nor what was seen before."""
+    """An event does not depend on the update's id, the time of delivery, or earlier updates."""
 
     def identities(first_id: int) -> list[Any]:
         albums = Albums()
