@@ -15,7 +15,7 @@ MODULES: Final = {
     "aiogram": ("aiogram",),
     "telegram": ("telegram",),
 }
-"""The modules that must be importable, by the name of the extra that brings them."""
+"""The modules that each extra installs."""
 
 
 def require(extra: str) -> None:
@@ -26,5 +26,5 @@ def require(extra: str) -> None:
 
 
 def advice(module: str, extra: str) -> str:
-    """Say which extra to install for a module."""
+    """Return the sentence that names the extra to install for a module."""
     return f"the module {module} is not installed: install {DISTRIBUTION}[{extra}], as docs/install.md says"

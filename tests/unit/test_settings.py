@@ -261,7 +261,7 @@ def test_unreadable_env__is_named() -> None:
     Path(".env").write_bytes("REDIS_URL=redis://:café@h\n".encode("latin-1"))
     text = refusal()
     assert text.startswith(".env: cannot be read (")
-    assert text.endswith("; it must be a text in UTF-8")
+    assert text.endswith("; it must be a text file in UTF-8")
 
 
 def test_token__is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
