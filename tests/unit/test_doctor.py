@@ -228,7 +228,7 @@ def test_postgresql__standby() -> None:
         ("database", "`ALTER DATABASE ours SET synchronous_commit = on`"),
         ("user", "`ALTER ROLE ours SET synchronous_commit = on`"),
         ("database user", "`ALTER ROLE ours IN DATABASE ours SET synchronous_commit = on`"),
-        ("client", "take synchronous_commit out of DATABASE_URL"),
+        ("client", "remove synchronous_commit from DATABASE_URL"),
         ("configuration file", "`ALTER SYSTEM SET synchronous_commit = on`"),
     ],
 )
@@ -261,7 +261,7 @@ def test_tables__shape_and_rights(changed: dict[str, Any], said: Seen) -> None:
         (Schema((), "9999", (), False), {"migrations": "warn"}),
         (Schema((), None, ("participation_events_2026_06",), False), {"partitions": "warn"}),
         (Schema((), None, ("participation_events_2026_03",), True), {"partitions": "warn"}),
-        ("PostgreSQL refuses with 42501 (permission denied): put right what it names", {"migrations": "FAIL"}),
+        ("PostgreSQL refuses with 42501 (permission denied): correct what it names", {"migrations": "FAIL"}),
     ],
 )
 def test_schema__migrations_and_partitions(schema: Schema | str, said: Seen) -> None:
@@ -361,7 +361,7 @@ FAILURE = fail("e", "off", "all is lost", "on")
         ([GOOD, WARNING], "full", 1, "The full promise holds, with a warning."),
         ([WARNING, WARNING], "full", 1, "The full promise holds, with 2 warnings."),
         ([WARNING, WEAK], "weaker", 1, "A weaker promise holds: a second can be lost."),
-        ([WEAK, FAILURE, FAILURE], "broken", 2, "Broken: all is lost."),
+        ([WEAK, FAILURE, FAILURE], "broken", 2, "The promise is broken: all is lost."),
     ],
 )
 def test_report__verdict(findings: list[Finding], promise: str, code: int, verdict: str) -> None:

@@ -1,1 +1,1 @@
-"""`participation doctor`: what the servers' real settings make of the promise. Bounded in time."""
+"""`participation doctor`: checks whether the running servers keep the promise. It always ends within seconds."""

@@ -1,4 +1,4 @@
-"""The clocks of the machines: events are dated by one, judged by another, and days close by a third."""
+"""The clocks of the machines. A bot dates an event, a worker checks the date, and PostgreSQL ends days."""
 
 import time
 from collections.abc import Callable
@@ -9,24 +9,27 @@ from participation.limits import AHEAD
 from participation.operations.doctor.finding import Finding, fail, ok, warn
 
 EVEN_SECONDS: Final = 1.0
-"""Clocks that are kept by NTP are together within some hundredths of a second."""
+"""Largest difference that is ignored. Clocks that use NTP differ by some hundredths of a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """A server's clock beside ours: how far it is ahead, and how much of that may be the way there and back."""
+    """A server's clock compared with ours.
+
+    ahead_seconds: how far the server's clock is ahead. unsure_seconds: the possible error, from the time of the answer.
+    """
 
     ahead_seconds: float
     unsure_seconds: float
 
     @property
     def apart_seconds(self) -> float:
-        """How far the clocks are apart at the least."""
+        """The smallest possible difference of the clocks."""
         return max(0.0, abs(self.ahead_seconds) - self.unsure_seconds)
 
 
 def compare(ask: Callable[[], float]) -> Clock:
-    """Ask for the server's time, in seconds since 1970, and compare it with ours in the middle of the asking."""
+    """Ask for the server's time, in seconds since 1970, and compare it with ours in the middle of the call."""
     asked_at = time.time()
     theirs = ask()
     answered_at = time.time()
@@ -34,16 +37,15 @@ def compare(ask: Callable[[], float]) -> Clock:
 
 
 def judge(server: str, clock: Clock, effect: str) -> Finding:
-    """Say how far apart the clocks are. effect: what the server's clock is for."""
+    """Check how far apart the clocks are. effect: what the server's clock decides."""
     name = f"clock of {server}"
     if clock.apart_seconds <= EVEN_SECONDS:
-        return ok(name, "together with this machine's")
+        return ok(name, "agrees with this machine's")
     side = "ahead of" if clock.ahead_seconds > 0 else "behind"
     found = f"{abs(clock.ahead_seconds):,.1f} s {side} this machine's"
-    cure = "set the clocks by NTP on all machines (`timedatectl set-ntp true`)"
+    cure = "turn on NTP on all machines: `timedatectl set-ntp true`"
     if clock.apart_seconds <= AHEAD.total_seconds():
-        return warn(name, found, f"{effect}; more than 5 minutes between bot and worker refuse events", cure)
-    meaning = (
-        "a worker on the clock that is behind refuses events from the clock that is ahead: they become dead letters"
-    )
+        meaning = f"{effect}; if the clocks of a bot and a worker differ by more than 5 minutes, events are refused"
+        return warn(name, found, meaning, cure)
+    meaning = "a worker whose clock is behind refuses events from a bot whose clock is ahead: they become dead letters"
     return fail(name, found, meaning, cure)

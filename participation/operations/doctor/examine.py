@@ -1,4 +1,4 @@
-"""The whole examination: both servers at once, then the workers. A silent server costs some seconds and no more."""
+"""All checks: both servers at the same time, then the workers. Each wait is limited to some seconds."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -13,18 +13,18 @@ from participation.operations.doctor.finding import Finding, Report, fail
 from participation.settings import Settings
 
 PATIENCE_SECONDS: Final = 12.0
-"""Longest wait for all that one server has to say. It may fall silent in the middle, where no other limit helps."""
+"""Longest wait for all answers of one server. It also ends the wait if a server stops answering in the middle."""
 
 Answer = TypeVar("Answer")
 
 
 def examine(settings: Settings) -> Report:
-    """Ask both servers and the workers, and judge what they say. Raises nothing: what is wrong is a finding."""
+    """Ask both servers and the workers, and judge their answers. Raises nothing: each problem is a finding."""
     asked_redis = _ask(lambda: redis.read(settings.redis()))
     asked_postgresql = _ask(lambda: postgresql.read(settings.database(), settings.partitions_ahead_months))
     queue, of_redis = _redis(asked_redis)
     database, of_postgresql = _postgresql(asked_postgresql)
-    # To ask the workers is to write: a queue for their answers.
+    # Asking the workers writes to Redis: it creates a queue for their answers.
     found = _workers(settings) if queue is not None and queue.write_error is None else None
     groups = {
         "Redis": of_redis,
@@ -42,7 +42,7 @@ def _redis(asked: "Future[redis.Facts]") -> tuple[redis.Facts | None, list[Findi
     except RedisError as error:
         return None, [redis.unreachable(error)]
     except ParticipationError as error:
-        return None, [_silent(error, f"Redis does not answer: {redis.REFUSES}")]
+        return None, [_finding(error, f"Redis does not answer: {redis.REFUSES}")]
     return facts, list(redis.judge(facts))
 
 
@@ -50,7 +50,7 @@ def _postgresql(asked: "Future[postgresql.Facts]") -> tuple[postgresql.Facts | N
     try:
         facts = _wait(asked, "PostgreSQL")
     except ParticipationError as error:
-        return None, [_silent(error, f"PostgreSQL does not answer: {postgresql.STAYS}")]
+        return None, [_finding(error, f"PostgreSQL does not answer: {postgresql.STAYS}")]
     return facts, list(postgresql.judge(facts.server))
 
 
@@ -61,27 +61,27 @@ def _workers(settings: Settings) -> work.Workers:
         return {}
 
 
-def _silent(error: ParticipationError, meaning: str) -> Finding:
-    """Make a finding of an error of ours, whose text ends in what to do."""
+def _finding(error: ParticipationError, meaning: str) -> Finding:
+    """Turn one of our errors into a finding. Its text says what to do after the last colon."""
     found, _, cure = str(error).removeprefix("PostgreSQL: ").rpartition(": ")
     return fail("server", found, meaning, cure)
 
 
 def _clocks(queue: redis.Facts | None, database: postgresql.Facts | None) -> Iterator[Finding]:
     if queue is not None:
-        yield clocks.judge("Redis", queue.clock, "open batches are dated by it")
+        yield clocks.judge("Redis", queue.clock, "it decides when an open batch is given to a worker again")
     if database is not None:
-        yield clocks.judge("PostgreSQL", database.clock, "local days end by it")
+        yield clocks.judge("PostgreSQL", database.clock, "it decides when a local day ends")
 
 
 def _ask(question: Callable[[], Answer]) -> "Future[Answer]":
-    """Ask in a thread that nobody has to wait for, not even the end of this process."""
+    """Ask in a daemon thread, so that this process can end before the answer."""
     future: Future[Answer] = Future()
 
     def ask() -> None:
         try:
             future.set_result(question())
-        except BaseException as error:  # whoever waits gets it
+        except BaseException as error:  # `_wait` raises it
             future.set_exception(error)
 
     Thread(target=ask, daemon=True).start()
@@ -92,4 +92,4 @@ def _wait(asked: "Future[Answer]", who: str) -> Answer:
     try:
         return asked.result(PATIENCE_SECONDS)
     except TimeoutError as error:
-        raise Unavailable(f"{who} fell silent for {PATIENCE_SECONDS:g} s: restart what hangs") from error
+        raise Unavailable(f"{who} did not answer for {PATIENCE_SECONDS:g} s: restart it") from error

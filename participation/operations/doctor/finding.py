@@ -1,4 +1,4 @@
-"""What a check found, and what all of them together say about the promise."""
+"""The result of each check, and the report about the promise that follows from all of them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Literal
 
 
 class Level(StrEnum):
-    """How much a finding matters. Only WARN and FAIL change the exit code."""
+    """How serious a finding is. Only WARN and FAIL change the exit code."""
 
     OK = "ok"
     NOTE = "note"
@@ -17,11 +17,10 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check.
+    """The result of one check.
 
-    meaning: what follows from it, as a part of a sentence. cure: the command or the line to write. Both are empty
-    where all is well.
-    weakens: a warning that takes something away from the promise, and does not only ask for attention.
+    meaning: the consequence, as a part of a sentence. cure: what to do. Both are empty if the level is OK.
+    weakens: whether only a weaker promise holds because of this warning.
     """
 
     name: str
@@ -33,32 +32,33 @@ class Finding:
 
 
 def ok(name: str, found: str) -> Finding:
+    """Return a finding without a problem."""
     return Finding(name, Level.OK, found)
 
 
 def note(name: str, found: str, meaning: str, cure: str) -> Finding:
-    """Return something to know that needs no action."""
+    """Return a finding that needs no action."""
     return Finding(name, Level.NOTE, found, meaning, cure)
 
 
 def warn(name: str, found: str, meaning: str, cure: str) -> Finding:
-    """Return something to act on; the full promise holds."""
+    """Return a finding that needs action, although the full promise holds."""
     return Finding(name, Level.WARN, found, meaning, cure)
 
 
 def weak(name: str, found: str, meaning: str, cure: str) -> Finding:
-    """Return something because of which only a weaker promise holds."""
+    """Return a finding because of which only a weaker promise holds."""
     return Finding(name, Level.WARN, found, meaning, cure, weakens=True)
 
 
 def fail(name: str, found: str, meaning: str, cure: str) -> Finding:
-    """Return something because of which events are not taken, not stored, or can be lost unseen."""
+    """Return a finding because of which events are not accepted, not stored, or can be lost unnoticed."""
     return Finding(name, Level.FAIL, found, meaning, cure)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All findings by the group in which they are shown."""
+    """All findings, by the group in which they are shown."""
 
     groups: Mapping[str, Sequence[Finding]]
 
@@ -74,16 +74,16 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0: the full promise holds. 1: so does it, with a warning, or a weaker one. 2: it is broken."""
+        """0: the full promise holds. 1: a weaker promise holds, or there is a warning. 2: the promise is broken."""
         if self.promise == "broken":
             return 2
         return 1 if any(finding.level is Level.WARN for finding in self) else 0
 
     @property
     def verdict(self) -> str:
-        """One sentence."""
+        """The last line of the report."""
         if self.promise == "broken":
-            return f"Broken: {_joined(each for each in self if each.level is Level.FAIL)}."
+            return f"The promise is broken: {_joined(each for each in self if each.level is Level.FAIL)}."
         if self.promise == "weaker":
             return f"A weaker promise holds: {_joined(each for each in self if each.weakens)}."
         warnings = sum(finding.level is Level.WARN for finding in self)

@@ -1,4 +1,4 @@
-"""Redis or Valkey: does it keep what it acknowledges, and does it take events at all?"""
+"""Redis or Valkey: does it accept events, and does it keep the events that it has accepted?"""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,31 +16,31 @@ from participation.operations.status import QueueState
 
 TIMEOUT_SECONDS: Final = 3.0
 MAJOR: Final = 7
-"""First version of Redis whose scripts can be allowed to run while it is full. Valkey always could."""
+"""First version of Redis that can run a script while it is full. All versions of Valkey can."""
 
-# The header is what an older server does not understand. Whether writes are taken is asked by itself.
+# An older server does not understand the header. `write_error` checks whether writes are accepted.
 _PROBE: Final = "#!lua flags=no-writes,allow-oom\nreturn 1"
 _CONFIG: Final = ("appendfsync", "no-appendfsync-on-rewrite", "save", "stop-writes-on-bgsave-error")
 
 FULL: Final = "command not allowed when used memory"
-"""How the refusal of a full server begins."""
+"""Beginning of the error of a full server."""
 
 KIB: Final = 1024
 EMPTY: Final = '""'
 
-REFUSES: Final = "`delay` raises, so no event is taken"
-LOSES: Final = "accepted events are lost without a trace"
+REFUSES: Final = "`delay` raises an error, so no event is accepted"
+LOSES: Final = "accepted events are lost unnoticed"
 MACHINE: Final = "of accepted events can be lost if the machine of Redis goes down"
-PROVIDER: Final = "ask the provider; or run a server whose settings can be read, see docs/deployment.md"
+PROVIDER: Final = "ask your provider, or use a server whose settings can be read (docs/deployment.md)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What a server says of itself.
+    """The answers of a server.
 
-    info, config: its answers to INFO and CONFIG GET, None where it refuses them, as managed services do.
-    script_error, write_error: its words when it refuses a script or an event; None when it takes them.
-    pointer_age_seconds: since when nobody published the oldest pointer of an open batch again; None without a batch.
+    info, config: the answers to INFO and CONFIG GET. None if the server refuses them, as managed services do.
+    script_error, write_error: the error if the server refuses a script or an event. None if it accepts them.
+    pointer_age_seconds: how long ago the oldest pointer of an open batch was published. None if no batch is open.
     """
 
     info: Mapping[str, Any] | None
@@ -53,12 +53,12 @@ class Facts:
 
     @property
     def full(self) -> bool:
-        """By its own word: what counts as used for that is not quite what INFO says."""
+        """Whether the server refused a write because it is full. INFO does not count memory in exactly the same way."""
         return (self.write_error or "").startswith(FULL)
 
 
 def read(url: str) -> Facts:
-    """Ask the server. It writes nothing. Raises `ConfigError`, `Unavailable` or an error of redis."""
+    """Ask the server without writing to it. Raises `ConfigError`, `Unavailable` or an error of redis."""
     with redis_client.connect(url, TIMEOUT_SECONDS) as client:
         client.ping()
         clock = clocks.compare(lambda: _now(client))
@@ -66,7 +66,7 @@ def read(url: str) -> Facts:
             info=_unless_refused(client.info),
             config=_unless_refused(lambda: client.config_get(*_CONFIG)),
             script_error=_refusal(lambda: client.eval(_PROBE, 0)),
-            write_error=_refusal(lambda: client.lpushx(keys.PROBE, "never written: this list is never there")),
+            write_error=_refusal(lambda: client.lpushx(keys.PROBE, "never written, because this list never exists")),
             clock=clock,
             waiting=status.read_queue_state(client),
             pointer_age_seconds=_pointer_age(client),
@@ -99,9 +99,9 @@ def _pointer_age(client: Redis) -> float | None:
 
 
 def unreachable(error: RedisError) -> Finding:
-    """Say why the server did not answer, and what to do."""
+    """Return why the server did not answer, and what to do."""
     if isinstance(error, BusyLoadingError):
-        cure = "wait until it has read its file, then ask again"
+        cure = "wait until it has loaded its data, then run `participation doctor` again"
     elif isinstance(error, AuthenticationError | ResponseError):
         cure = "correct user, password and database number in REDIS_URL"
     else:
@@ -110,10 +110,10 @@ def unreachable(error: RedisError) -> Finding:
 
 
 def judge(facts: Facts) -> Iterator[Finding]:
-    """Yield what the facts mean for the promise."""
+    """Yield the findings about the server."""
     if facts.info is None:
-        meaning = "it cannot be seen whether Redis keeps accepted events when it is killed"
-        yield weak("server", "it refuses INFO", meaning, f"allow the user INFO and CONFIG GET, or {PROVIDER}")
+        meaning = "nobody can check whether Redis keeps accepted events when it is killed"
+        yield weak("server", "it refuses INFO", meaning, f"allow INFO and CONFIG GET for this user, {PROVIDER}")
     else:
         yield server(facts.info)
         yield from role(facts.info)
@@ -124,7 +124,7 @@ def judge(facts: Facts) -> Iterator[Finding]:
 
 
 def server(info: Mapping[str, Any]) -> Finding:
-    """Valkey, or Redis from version 7 on."""
+    """Check the version: Valkey, or Redis 7 or later."""
     if "valkey_version" in info:
         return ok("server", f"Valkey {info['valkey_version']}")
     version = str(info["redis_version"])
@@ -135,24 +135,24 @@ def server(info: Mapping[str, Any]) -> Finding:
 
 
 def role(info: Mapping[str, Any]) -> Iterator[Finding]:
-    """A server that may be written to, whole and alone."""
+    """Check that the server is a primary, not a replica, and not a cluster."""
     replicas = info.get("connected_slaves", 0)
     if info.get("role") == "slave":
-        yield fail("role", "replica", f"a replica is read-only: {REFUSES}", "name the primary in REDIS_URL")
+        yield fail("role", "replica", f"a replica is read-only: {REFUSES}", "set REDIS_URL to the primary")
     elif replicas:
         yield note(
             "role",
             f"primary of {replicas} replica(s)",
-            "a fail-over loses events that were acknowledged and not copied yet",
-            "restart the primary where you can, before a replica takes its place",
+            "a failover loses events that were acknowledged but not copied yet",
+            "if the primary fails, restart it if you can, instead of promoting a replica",
         )
     if info.get("cluster_enabled"):
-        meaning = "a script touches several keys at once, which a cluster refuses: nothing is stored"
+        meaning = "a cluster refuses scripts that use several keys, so nothing is stored"
         yield fail("cluster", "cluster mode is on", meaning, "use a server with `cluster-enabled no`")
 
 
 def persistence(info: Mapping[str, Any], config: Mapping[str, str] | None) -> Iterator[Finding]:
-    """The append-only file, how it is synced, and whether the last writing succeeded."""
+    """Check the append-only file: is it on, when is it synced, and did the last write succeed?"""
     if not info.get("aof_enabled"):
         meaning = f"when Redis is killed, {LOSES}"
         yield fail("append-only file", "off", meaning, _set("appendonly", "yes"))
@@ -163,7 +163,7 @@ def persistence(info: Mapping[str, Any], config: Mapping[str, str] | None) -> It
 
 
 def _append_only(info: Mapping[str, Any]) -> Finding:
-    name, cure = "append-only file", "look at the disk of Redis and into its log: is it full, or not writable?"
+    name, cure = "append-only file", "check the log of Redis, and whether its disk is full or not writable"
     if info.get("aof_last_write_status", "ok") != "ok":
         return fail(name, "on, but the last write failed", f"Redis cannot write its file: {REFUSES}", cure)
     if info.get("aof_last_bgrewrite_status", "ok") != "ok":
@@ -172,7 +172,7 @@ def _append_only(info: Mapping[str, Any]) -> Finding:
 
 
 def sync(config: Mapping[str, str] | None) -> Iterator[Finding]:
-    """When a write is on the disk: before the answer, once a second, or when the kernel likes."""
+    """Check when a write is on disk: before the answer, once a second, or when the kernel decides."""
     name, mode = "appendfsync", (config or {}).get("appendfsync")
     if mode == "always":
         yield ok(name, "always")
@@ -183,11 +183,13 @@ def sync(config: Mapping[str, str] | None) -> Iterator[Finding]:
         yield weak(name, mode, f"{lost} {MACHINE}", _set(name, "always"))
     name = "no-appendfsync-on-rewrite"
     if (config or {}).get(name) == "yes":
-        yield weak(name, "yes", f"while its file is rewritten, up to half a minute {MACHINE}", _set(name, "no"))
+        yield weak(
+            name, "yes", f"during a rewrite of the append-only file, up to half a minute {MACHINE}", _set(name, "no")
+        )
 
 
 def _snapshots(info: Mapping[str, Any], config: Mapping[str, str] | None) -> Iterator[Finding]:
-    """Redis refuses writes after a failed snapshot, if it is to make any and to care."""
+    """Check whether a failed snapshot stops writes. It does if both settings that are read here are on."""
     failed = info.get("rdb_last_bgsave_status", "ok") != "ok"
     if failed and config and config.get("save") and config.get("stop-writes-on-bgsave-error") == "yes":
         meaning = f"Redis takes no writes after a failed snapshot: {REFUSES}"
@@ -195,52 +197,57 @@ def _snapshots(info: Mapping[str, Any], config: Mapping[str, str] | None) -> Ite
 
 
 def eviction(info: Mapping[str, Any]) -> Finding:
-    """What goes when memory is full: nothing may."""
+    """Check that Redis deletes nothing when its memory is full."""
     name, policy, limited = "maxmemory-policy", info.get("maxmemory_policy"), bool(info.get("maxmemory"))
     cure = _set(name, "noeviction")
     if policy == "noeviction":
         return ok(name, policy)
     if policy is None:
-        return weak(name, "cannot be read", "any policy but `noeviction` may delete accepted events", PROVIDER)
+        return weak(name, "cannot be read", "every policy except `noeviction` may delete accepted events", PROVIDER)
     if policy.startswith("volatile"):
-        # Nothing that holds an event ever expires.
-        return warn(name, policy, "events stay, but what an import noted of its progress may be deleted", cure)
+        # No key that contains events has an expiry time.
+        return warn(name, policy, "events are not deleted, but the progress of an import may be", cure)
     if limited:
         return fail(name, policy, f"when its memory is full, Redis deletes events: {LOSES}", cure)
-    return warn(name, policy, "as soon as `maxmemory` is set, Redis deletes events to make room", cure)
+    return warn(name, policy, "if you set `maxmemory`, Redis deletes events when its memory is full", cure)
 
 
 def memory(info: Mapping[str, Any], full: bool = False) -> Finding:
-    """How much room is left for events that wait. full: whether the server refused a write for want of room."""
+    """Check how much memory is left for waiting events. full: whether the server refused a write because it is full."""
     limit, used = info.get("maxmemory", 0), info.get("used_memory", 0)
     if not limit:
-        meaning = "when the machine runs out of memory, the kernel ends Redis instead of `delay` being refused"
+        meaning = (
+            "when the machine runs out of memory, the kernel kills Redis; with a limit, `delay` raises an error instead"
+        )
         return note("memory", f"{_size(used)} used, no limit", meaning, _set("maxmemory", "1gb"))
     found = f"{_size(used)} of {_size(limit)} used ({used / limit:.0%})"
     cure = f"find out why events wait (`participation status`), or raise the limit: {_set('maxmemory', '2gb')}"
     if full:
         return fail("memory", found, f"Redis is full: {REFUSES}", cure)
     if used >= limit * redis_client.NEARLY_FULL:
-        return warn("memory", found, "when Redis is full, `delay` raises", cure)
+        return warn("memory", found, "when Redis is full, `delay` raises an error", cure)
     return ok("memory", found)
 
 
 def writes(facts: Facts) -> Iterator[Finding]:
-    """Whether the server takes an event and a worker's script, asked of itself."""
+    """Check whether the server accepts an event and the script of a worker."""
     if facts.script_error is not None:
         meaning = "workers cannot take events out of Redis, so nothing is stored"
-        cure = f"allow the user EVAL; Redis must be version {MAJOR} or later"
+        cure = f"allow EVAL for this user, and use Redis {MAJOR} or later"
         yield fail("scripts", facts.script_error, meaning, cure)
     error = facts.write_error
     if error is None:
-        yield ok("writes", "taken")
+        yield ok("writes", "accepted")
     elif facts.info is None or not facts.full:
-        yield fail("writes", error, f"Redis refuses writes: {REFUSES}", "put right what its answer names")
+        yield fail("writes", error, f"Redis refuses writes: {REFUSES}", "correct what the error names")
 
 
 def _set(name: str, value: str) -> str:
-    """Return how to change a setting of a server that runs; to begin with the file would start it without its data."""
-    return f"`CONFIG SET {name} {value}` now, then `{name} {value}` in the server's configuration"
+    """Return how to change a setting.
+
+    The running server comes first: a restart with a new `appendonly yes` in the file would start without the data.
+    """
+    return f"run `CONFIG SET {name} {value}`, then add `{name} {value}` to the configuration file"
 
 
 def _size(count: float) -> str:
