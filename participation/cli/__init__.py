@@ -26,7 +26,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output has ended, so the rest of it cannot be written.
+        # The program that reads our output has ended, so the rest cannot be written.
         sys.stdout = None
         sys.exit(1)
     sys.exit(code)

@@ -19,25 +19,25 @@ except ImportError:  # before 0.26 Typer raises the errors of click
 
 COMMANDS: Final = {
     "up": "Run everything on this machine until Ctrl-C.",
-    "demo": "Run the whole route on a simulated community, and print its best day.",
-    "migrate": "Bring the database to the current schema.",
-    "status": "Show where events are and what waits.",
-    "doctor": "Check whether the servers' settings keep the promise.",
+    "demo": "Run a simulated community on temporary servers, and print its best day.",
+    "migrate": "Create the tables, or update them to this version.",
+    "status": "Show how many events, batches and days wait.",
+    "doctor": "Check the settings of the servers, and print what to change.",
     "bot": "Run the bundled bots, and check what they can see.",
     "import": "Import history from files.",
     "highlights": "Compute and show local days.",
     "dead-letters": "List, replay and delete messages that could not be stored.",
-    "communities": "Names and time zones of communities.",
-    "members": "Linked accounts, and requests of members about their data.",
+    "communities": "Set and list the names and time zones of communities.",
+    "members": "Link accounts; export and erase the data of members.",
 }
-"""The commands and groups, in the order of the help, with one line each. Each is the `app` of a module here."""
+"""The commands and groups, in the order of the help, each with its help line. Each is the `app` of its own module."""
 
 _MODULES: Final = {"dead-letters": "dead_letters", "import": "imports"}
-"""The modules whose names are not those of their commands."""
+"""Names of modules that differ from the names of their commands."""
 
 
 class _Commands(dict[str, Any]):
-    """The commands by their names; one is imported when it is looked up."""
+    """The commands by name. Each is imported when it is looked up for the first time."""
 
     def __missing__(self, name: str) -> Any:
         module = import_module(f"participation.cli.{_MODULES.get(name, name)}")
@@ -53,7 +53,7 @@ class _LazyGroup(TyperGroup):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.commands = _Commands()
-        self.suggest_commands = False  # by itself it would suggest only what is imported
+        self.suggest_commands = False  # it would suggest only commands that are already imported
 
     def list_commands(self, _ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -89,7 +89,7 @@ app = typer.Typer(
 def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
 ) -> None:
-    """Keep every participation event of a community exactly once, and turn every local day into highlights."""
+    """Store every participation event of a community exactly once, and compute highlights for every local day."""
     if version:
         from importlib import metadata
 

@@ -1,4 +1,4 @@
-"""How commands read dates, times and words."""
+"""Dates, times and words in the arguments of commands."""
 
 import re
 from contextlib import suppress
@@ -9,11 +9,11 @@ from participation.errors import ConfigError
 from participation.event import RFC_3339
 
 UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-"""Units of a duration. There is no m: it could mean minutes or months, and `purge` deletes."""
+"""Units of a duration. There is no m: it could mean minutes or months, and `purge` deletes data."""
 
 
 def parse_date(option: str, value: str) -> date:
-    """Read a local date as YYYY-MM-DD."""
+    """Read a local date, written as YYYY-MM-DD."""
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
         with suppress(ValueError):
             return date.fromisoformat(value)

@@ -14,16 +14,18 @@ Check = Annotated[
 
 MemberCommands = Annotated[
     bool,
-    typer.Option("--member-commands", help="Answer members who ask what is kept about them. Needs DATABASE_URL."),
+    typer.Option(
+        "--member-commands", help="Let members see and erase the data that is stored about them. Needs DATABASE_URL."
+    ),
 ]
 
 
 @app.command("telegram", epilog="Example: PARTICIPATION_TELEGRAM_TOKEN=… participation bot telegram --check")
 def telegram(check: Check = False, member_commands: MemberCommands = False) -> None:
-    """Record what happens in the groups of this Telegram bot, until Ctrl-C.
+    """Run the bundled Telegram bot until Ctrl-C. It records what happens in its groups.
 
-    The token is in PARTICIPATION_TELEGRAM_TOKEN. At its start the bot prints which permissions are missing, and what it
-    cannot see without them.
+    Set its token in PARTICIPATION_TELEGRAM_TOKEN. When the bot starts, it prints which permissions are missing, and
+    what it cannot see without them.
     """
     extras.require("aiogram")
     from participation.bots.aiogram.runner import run
@@ -33,10 +35,10 @@ def telegram(check: Check = False, member_commands: MemberCommands = False) -> N
 
 @app.command("discord", epilog="Example: PARTICIPATION_DISCORD_TOKEN=… participation bot discord --check")
 def discord(check: Check = False, member_commands: MemberCommands = False) -> None:
-    """Record what happens in the servers of this Discord bot, until Ctrl-C.
+    """Run the bundled Discord bot until Ctrl-C. It records what happens in its servers.
 
-    The token is in PARTICIPATION_DISCORD_TOKEN. At its start the bot prints which permissions are missing, and what it
-    cannot see without them.
+    Set its token in PARTICIPATION_DISCORD_TOKEN. When the bot starts, it prints which permissions are missing, and what
+    it cannot see without them.
     """
     extras.require("discord")
     from participation.bots.discord.runner import run

@@ -22,12 +22,10 @@ app = typer.Typer()
 )
 def set_(
     community: Annotated[str, typer.Argument(metavar="ID", help="The community_id that its bots send.")],
-    timezone: Annotated[
-        str | None, typer.Option(help="IANA name of the time zone in which its days are counted.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Name to show to people.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="IANA name of its time zone, for example Europe/Berlin.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name that people see.")] = None,
 ) -> None:
-    """Set a community's time zone or name. Another time zone makes all its days due to be computed again."""
+    """Set the time zone or the name of a community. If the time zone changes, all its days are computed again."""
     from participation import event
 
     if timezone is None and name is None:
@@ -35,7 +33,7 @@ def set_(
     event.check(community_id=community)
     with connections.database() as engine, transaction(engine) as connection:
         changed = communities.configure(connection, community, timezone, name)
-    typer.echo(f"{community}: saved" + ("; all its days are due to be computed again" if changed else ""))
+    typer.echo(f"{community}: saved" + ("; all its days will be computed again" if changed else ""))
 
 
 @app.command("list", epilog="Example: participation communities list")

@@ -1,4 +1,4 @@
-"""The servers that commands talk to."""
+"""Connections of commands to the servers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ REDIS_TIMEOUT_SECONDS: Final = 10.0
 
 @contextmanager
 def database() -> "Iterator[Engine]":
-    """Give the engine of the configured database."""
+    """Open an engine for the configured database, and dispose of it at the end."""
     engine = command_engine(settings.load())
     try:
         yield engine
@@ -26,6 +26,6 @@ def database() -> "Iterator[Engine]":
 
 @contextmanager
 def redis() -> "Iterator[Redis]":
-    """Give a client of the configured Redis."""
+    """Connect to the configured Redis, and disconnect at the end."""
     with redis_client.connect(settings.load().redis(), REDIS_TIMEOUT_SECONDS) as client:
         yield client

@@ -11,7 +11,7 @@ app = typer.Typer()
 
 @app.command(epilog="Example: participation demo")
 def demo() -> None:
-    """Run the whole route on a simulated community, print its best day, and leave nothing behind."""
+    """Run a simulated community on temporary servers, and print its best day. Nothing is left behind."""
     from participation.demo.run import run_demo
 
     extras.require("local")

@@ -19,17 +19,17 @@ app = typer.Typer()
 COLOURS: Final = {Level.OK: "green", Level.NOTE: "cyan", Level.WARN: "yellow", Level.FAIL: "bold red"}
 NAME_WIDTH: Final = 20
 WIDEST: Final = 110
-"""Longer lines are hard to read."""
+"""Maximum length of a line. Longer lines are hard to read."""
 
 
 @app.command(epilog="Example: participation doctor --json")
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")] = False,
 ) -> None:
-    """Check whether the servers' settings keep the promise, and print what to change.
+    """Check the settings of Redis, PostgreSQL and the workers, and print what to change.
 
-    Exit code 0: the full promise holds. 1: a weaker promise holds, or there is a warning. 2: events are not accepted,
-    are not stored, or can be lost unnoticed. Changes no setting, no table and no event.
+    Exit code 0: the full promise of docs/reliability.md holds. 1: a weaker promise holds, or there is a warning. 2:
+    events are not accepted, are not stored, or can be lost unnoticed. It changes no setting, no table and no event.
     """
     from participation.operations.doctor.examine import examine
 
@@ -61,13 +61,13 @@ def _as_text(report: Report, width: int) -> Text:
 
 
 def _lines(finding: Finding, width: int) -> Iterator[str]:
-    """Yield the lines of a finding, the first without the mark that stands before it."""
-    mark, indent = " " * 8, " " * (8 + NAME_WIDTH)
-    first = f"{mark}{finding.name:<{NAME_WIDTH - 1}} "
+    """Yield the lines of a finding. The first starts after the level, which is printed in colour."""
+    level, indent = " " * 8, " " * (8 + NAME_WIDTH)
+    first = f"{level}{finding.name:<{NAME_WIDTH - 1}} "
     parts = [(first, output.escape(finding.found)), (indent, finding.meaning), (f"{indent}→ ", finding.cure)]
     for begin, part in parts:
         rest = " " * len(begin) if begin.endswith("→ ") else indent
         lines = textwrap.wrap(
             part, width, initial_indent=begin, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
         )
-        yield from (line.removeprefix(mark) if begin is first and line is lines[0] else line for line in lines)
+        yield from (line.removeprefix(level) if begin is first and line is lines[0] else line for line in lines)

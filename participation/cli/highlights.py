@@ -24,13 +24,13 @@ from participation.store.days.due import Day
 app = typer.Typer()
 
 Community = Annotated[str, typer.Option("--community", help="The community_id.")]
-OneDate = Annotated[str | None, typer.Option("--date", metavar="DATE", help="One local day, as 2026-03-29.")]
-First = Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first of several local days.")]
-Last = Annotated[str | None, typer.Option("--to", metavar="DATE", help="The last of several local days.")]
+OneDate = Annotated[str | None, typer.Option("--date", metavar="DATE", help="One local day, for example 2026-03-29.")]
+First = Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first day of a range of local days.")]
+Last = Annotated[str | None, typer.Option("--to", metavar="DATE", help="The last day of a range of local days.")]
 
 
 class Format(StrEnum):
-    """How `show` writes a day."""
+    """The output formats of `show`."""
 
     TEXT = "text"
     JSON = "json"
@@ -41,15 +41,22 @@ class Format(StrEnum):
     epilog="Example: participation highlights compute --community harbour --from 2026-03-01 --to 2026-03-31",
 )
 def compute(
-    community: Annotated[str | None, typer.Option("--community", help="The community_id; all when absent.")] = None,
+    community: Annotated[
+        str | None, typer.Option("--community", help="The community_id. Default: all communities.")
+    ] = None,
     on: OneDate = None,
     first: First = None,
     last: Last = None,
 ) -> None:
-    """Compute local days now: the days with events between the given dates, or without dates all days that are due."""
+    """Compute local days now.
+
+    Without dates: all days that are due. With dates: the days that have events or were computed before.
+    """
     span = _span(on, first, last)
     if span is not None and community is None:
-        raise ConfigError("--community is missing: dates are local to a community")
+        raise ConfigError(
+            "--community is missing: --date, --from and --to need it, because dates are local to a community"
+        )
     with connections.database() as engine:
         days = _days(engine, community, span)
         for day in track(days, description="computing days", console=Console(stderr=True), transient=True):
@@ -64,9 +71,9 @@ def show(
     on: OneDate = None,
     first: First = None,
     last: Last = None,
-    as_: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TEXT,
+    as_: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TEXT,
 ) -> None:
-    """Show computed local days, without dates the last one. In JSON one day is an object, and several are an array."""
+    """Show computed local days. Without dates: the last one. In JSON, a day is an object, and a range is an array."""
     span = _span(on, first, last)
     with connections.database() as engine, transaction(engine) as connection:
         communities.require(connection, community)
@@ -77,7 +84,8 @@ def show(
                 f"{community} --date {on}`"
             )
         if not days and on is None:
-            raise ConfigError(f"no day of {community!r} is computed there yet: run `participation highlights compute`")
+            where = "" if span is None else " in this range"
+            raise ConfigError(f"no day of {community!r} is computed{where} yet: run `participation highlights compute`")
         chosen = days[-1:] if span is None else days or [span[0]]
         read = [read_digest(connection, community, day) for day in chosen]
     if as_ is Format.TEXT:
@@ -103,7 +111,7 @@ def _span(on: str | None, first: str | None, last: str | None) -> tuple[date, da
         day = arguments.parse_date("--date", on)
         return day, day
     if (first is None) != (last is None):
-        raise ConfigError("--from and --to need each other: give both")
+        raise ConfigError("only one of --from and --to is given: give both")
     if first is None or last is None:
         return None
     span = arguments.parse_date("--from", first), arguments.parse_date("--to", last)

@@ -23,12 +23,14 @@ def group() -> None:
 
 @app.command("events", epilog="Example: participation import events history.ndjson.gz")
 def events(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="NDJSON, plain or .gz; - is standard input.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE…", help="NDJSON files, plain or .gz. Use - for standard input.")
+    ],
 ) -> None:
     """Send the events of NDJSON files through the queue and the workers, and wait until they are stored.
 
-    A line that is not an event is printed on standard error with the reason, and the rest is imported. The exit code is
-    1 then. Repeating it is safe: events that are stored already count as duplicates.
+    If a line is not an event, the command prints it with the reason on standard error, imports the rest, and exits with
+    code 1. Repeating the command is safe: events that are stored already count as duplicates.
     """
     size = ndjson.check_files(files)
     with connections.database() as engine, connections.redis() as redis:
@@ -56,4 +58,6 @@ def _print(state: Import, counts: ImportCounts) -> None:
     if state.refused:
         typer.echo(f"{state.refused:,} line(s) are not events and were not sent; see above", err=True)
     if counts.dead:
-        typer.echo(f"{counts.dead:,} event(s) are in dead_letters with the reason", err=True)
+        typer.echo(
+            f"{counts.dead:,} event(s) became dead letters: list them with `participation dead-letters list`", err=True
+        )

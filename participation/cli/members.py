@@ -20,32 +20,38 @@ from participation.store.members.requests import Erased
 
 app = typer.Typer()
 
-Accounts = Annotated[list[str], typer.Argument(metavar="PLATFORM:ACCOUNT…", help="Accounts, as discord:123456789.")]
+Accounts = Annotated[
+    list[str], typer.Argument(metavar="PLATFORM:ACCOUNT…", help="Accounts, for example discord:123456789.")
+]
 Member = Annotated[
-    str, typer.Argument(metavar="WHO", help="An account, as discord:123456789, or the name of a person.")
+    str, typer.Argument(metavar="WHO", help="An account, for example discord:123456789, or the name of a person.")
 ]
 Erase = Callable[..., Erased]
 
 
 @app.command("link", epilog="Example: participation members link ada discord:80351110224678912 irc:ada")
 def link(
-    person: Annotated[str, typer.Argument(metavar="PERSON", help="The name under which the accounts count as one.")],
+    person: Annotated[str, typer.Argument(metavar="PERSON", help="Name of the person who has these accounts.")],
     texts: Accounts,
 ) -> None:
-    """Count several accounts as one person. The days on which they were seen become due."""
+    """Count several accounts as one person. The days on which they were active are computed again."""
     if not person.isprintable() or not person.strip():
-        raise ConfigError(f"{person!r} is not a name of a person: write at least one letter or digit")
+        raise ConfigError(
+            f"{person!r} is not a name of a person: use printable characters, at least one of them not a space"
+        )
     chosen = [accounts.parse(text) for text in texts]
     with connections.database() as engine, transaction(engine) as connection:
         if opt_outs.is_any_opted_out(connection, chosen):
-            raise ConfigError("an account has opted out, so nothing may be kept about it: leave it out, or see opt-in")
+            raise ConfigError(
+                "an account has opted out, so nothing may be stored about it: remove it, or run `members opt-in` first"
+            )
         changed = links.link(connection, person, chosen)
     typer.echo(f"{person}: {changed} account(s) linked, {len(chosen) - changed} were already")
 
 
 @app.command("unlink", epilog="Example: participation members unlink irc:ada")
 def unlink(texts: Accounts) -> None:
-    """Count accounts as persons of their own again. The days on which they were seen become due."""
+    """Count each account as a separate person again. The days on which they were active are computed again."""
     chosen = [accounts.parse(text) for text in texts]
     with connections.database() as engine, transaction(engine) as connection:
         changed = links.unlink(connection, chosen)
@@ -54,15 +60,17 @@ def unlink(texts: Accounts) -> None:
 
 @app.command("forget", epilog="Example: participation members forget discord:80351110224678912")
 def forget(
-    who: Annotated[list[str], typer.Argument(metavar="WHO…", help="Accounts, as discord:123456789, or persons.")],
+    who: Annotated[
+        list[str], typer.Argument(metavar="WHO…", help="Accounts, for example discord:123456789, or persons.")
+    ],
     yes: Annotated[
-        bool, typer.Option("--yes", help="Do not ask for confirmation. Without a terminal there is no question.")
+        bool, typer.Option("--yes", help="Do not ask for confirmation. Without a terminal, the command never asks.")
     ] = False,
 ) -> None:
     """Erase everything about members: events, highlights, links, dead letters. This cannot be undone.
 
     It always covers the whole person with all linked accounts. Events up to now that are still in queues are discarded
-    when they arrive. Events later than in five minutes count again. Repeating it is safe.
+    when they arrive. Events that happen more than five minutes from now are stored again. Repeating it is safe.
     """
     with connections.database() as engine:
         persons = [requests.accounts(engine, each) for each in who]
@@ -80,7 +88,7 @@ def export(
         typer.Option("--output", metavar="FILE", help="Write to this new file, which only you can read."),
     ] = None,
 ) -> None:
-    """Write everything that is kept about a member as NDJSON: one JSON object in each line, with its `kind`.
+    """Write everything that is stored about a member as NDJSON: one JSON object per line, each with a `kind`.
 
     It always covers the whole person with all linked accounts. Ids of other members are left out.
     """
@@ -97,26 +105,26 @@ def export(
 def opt_out(who: Member) -> None:
     """Erase everything about a member as `forget` does, and discard all later events of the accounts.
 
-    Only a keyed hash of each account is kept. `members opt-in` ends the opt-out.
+    Only a keyed hash of each account is stored. `members opt-in` ends the opt-out.
     """
     with connections.database() as engine:
-        _erase(engine, requests.opt_out, who, "erased, and nothing more is kept")
+        _erase(engine, requests.opt_out, who, "erased; later events will be discarded")
 
 
 @app.command("opt-in", epilog="Example: participation members opt-in irc:ada")
 def opt_in(who: Member) -> None:
-    """Keep a member's events again, from now on. What was erased stays erased.
+    """Store the events of a member again, from now on. Erased data stays erased.
 
-    An opt-out removes the links between accounts: name each account.
+    An opt-out removes the links between accounts, so name each account.
     """
     with connections.database() as engine:
         found, changed = requests.opt_in(engine, who)
     had = f"{changed:,} account(s) had opted out" if changed else "had not opted out"
-    typer.echo(f"{_names(found)}: {had}; what happens from now on is kept")
+    typer.echo(f"{_names(found)}: {had}; events from now on are stored")
 
 
 def _confirm(given: Iterable[Account]) -> None:
-    typer.confirm(f"Erase everything about {_names(given)} for ever?", abort=True, err=True)
+    typer.confirm(f"Erase everything about {_names(given)} permanently?", abort=True, err=True)
 
 
 def _erase(engine: Engine, erase: Erase, who: Account | str, done: str) -> None:
@@ -129,7 +137,7 @@ def _erase(engine: Engine, erase: Erase, who: Account | str, done: str) -> None:
         "dead letter(s)": found.dead_letters,
         "link(s)": found.links,
     }
-    said = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing was there"
+    said = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing was stored"
     due = f"; {len(found.days):,} day(s) are marked to be computed again" if found.days else ""
     typer.echo(f"{_names(found.accounts)}: {done}: {said}{due}")
 

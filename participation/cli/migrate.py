@@ -9,7 +9,7 @@ app = typer.Typer()
 
 @app.command(epilog="Example: DATABASE_URL=postgresql://… participation migrate")
 def migrate() -> None:
-    """Bring the database to the current schema and make the partitions ahead. Repeating it is safe."""
+    """Create the tables or update them to this version, and create partitions in advance. Repeating it is safe."""
     from participation.store.schema.migrate import migrate as run
 
     configured = settings.load()

@@ -12,11 +12,11 @@ from participation.operations.import_waiting import wait_until_stored
 from participation.store.ingest.import_counts import ImportCounts
 
 HINT_SECONDS = 15.0
-"""After how long without progress the command prints a hint."""
+"""How long there is no progress before the command prints a hint."""
 
 
 class Bars:
-    """Two progress bars, published and stored, and lines of text above them. size: the total of the first."""
+    """Two progress bars, published and stored, with lines of text above them. size: the total of the first bar."""
 
     def __init__(self, size: int | None) -> None:
         self.console = Console(stderr=True)
@@ -47,7 +47,7 @@ class Bars:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def published(self, done: int, accepted: int, size: int | None = None) -> None:
-        """Show how much of the size is done, and how many events were accepted."""
+        """Update the first bar. done: the part of its total. accepted: the number of events beside it."""
         self.progress.update(self.publishing, completed=done, events=accepted, total=size)
 
     def wait(self, engine: Engine, import_id: UUID, accepted: int) -> ImportCounts:
@@ -57,7 +57,7 @@ class Bars:
             return wait_until_stored(engine, import_id, accepted, partial(self._stored, storing))
         except KeyboardInterrupt:
             typer.echo(
-                f"interrupted: the {accepted:,} accepted events are in the queue and will be stored by the workers",
+                f"interrupted: the {accepted:,} accepted events are in the queue, and workers will store them",
                 err=True,
             )
             raise

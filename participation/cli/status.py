@@ -14,11 +14,11 @@ app = typer.Typer()
 
 @app.command(epilog="Example: participation status --json")
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")] = False,
 ) -> None:
-    """Show where events are and what waits.
+    """Show how many events, batches and days wait, and when a batch was last stored.
 
-    `unknown`: the programs that sent the waiting events do not tell the time of sending.
+    `oldest waiting` is `unknown` if the waiting events do not contain the time when they were sent.
     """
     with connections.database() as engine, connections.redis() as redis:
         now = read_status(redis, engine)

@@ -14,7 +14,7 @@ app = typer.Typer()
 @app.command(epilog="Example: participation up --data-dir ./data")
 def up(
     data_dir: Annotated[
-        Path, typer.Option(help="Folder that keeps the data.", show_default="~/.local/share/participation")
+        Path, typer.Option(help="Folder for the data.", show_default="~/.local/share/participation")
     ] = settings.DATA_DIR,
 ) -> None:
     """Run everything on this machine: PostgreSQL, Valkey, worker, Beat and Flower, until Ctrl-C.

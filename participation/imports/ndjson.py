@@ -1,4 +1,4 @@
-"""Importing NDJSON files: one event in each line."""
+"""Import of NDJSON files: one event per line."""
 
 import gzip
 import zlib
@@ -12,7 +12,7 @@ from participation.errors import ConfigError, InvalidEvent
 from participation.imports.sender import Import
 
 LINE_BYTES: Final = 1_048_576
-"""Longest line that is read whole. An event is below 16 KiB."""
+"""Maximum length of a line. An event is smaller than 16 KiB."""
 
 
 class _Readable(Protocol):
@@ -29,7 +29,7 @@ class Line(NamedTuple):
 
 
 def check_files(files: Sequence[Path]) -> int | None:
-    """Return the size of all files in bytes, None if standard input or a pipe is among them.
+    """Return the size of all files in bytes, or None if standard input or a pipe is among them.
 
     Raises `ConfigError` for a file that cannot be read, before anything is sent.
     """
@@ -41,7 +41,7 @@ def check_files(files: Sequence[Path]) -> int | None:
 
 def _check_readable(file: Path) -> None:
     try:
-        # A pipe is not opened here: closing it would look to its writer as if we had ended.
+        # A pipe is not opened here: if it is closed again, its writer gets an error.
         if file.is_fifo():
             return
         file.open("rb").close()
@@ -54,8 +54,8 @@ def send_files(
 ) -> None:
     """Send every event of the files; call `on_refused` with each line that is not an event, and the reason.
 
-    Needs little memory whatever the size of the files, and keeps the queue short. Raises `Unavailable` if Redis stays
-    away.
+    Reads line by line, so memory does not grow with the files. Pauses while the queue is long. Raises `Unavailable` if
+    Redis does not answer for a long time.
     """
     for line in _lines(files, standard_input, target):
         try:

@@ -1,4 +1,4 @@
-"""Sending the events of an import, and counting them."""
+"""Sends the events of an import, and counts them."""
 
 import time
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from participation.publish import import_sender
 from participation.publish.sender import CHUNK
 
 RETRY_SECONDS: Final = 60.0
-"""How long an import retries while Redis is away."""
+"""How long an import tries again while Redis does not answer."""
 
 
 class Import:
-    """Sends events with an import id, so that what becomes of them can be counted apart from live events.
+    """Sends events with an import id, so that their results are counted separately from live events.
 
     on_progress: called after every round trip.
     """
@@ -32,13 +32,16 @@ class Import:
         self._chunk: list[bytes] = []
 
     def add(self, value: object) -> None:
-        """Send an event with the next chunk. Raises `InvalidEvent`, or `Unavailable` if Redis stays away."""
+        """Validate an event and send it with the next chunk.
+
+        Raises `InvalidEvent`, or `Unavailable` if Redis does not answer for a long time.
+        """
         self._chunk.append(message.encode_json(event.to_json(event.decode(value)), self.import_id))
         if len(self._chunk) >= CHUNK:
             self.finish()
 
     def finish(self) -> None:
-        """Send the rest of what was added."""
+        """Send the events that were added and not sent yet. Raises `Unavailable`."""
         if not self._chunk:
             return
         events_queue.wait_for_room(self._redis, lambda: self._on_progress(self))

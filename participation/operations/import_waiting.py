@@ -20,8 +20,8 @@ def wait_until_stored(
 ) -> ImportCounts:
     """Wait until all accepted events are stored, duplicates, dead or opted out; return the counts.
 
-    Calls `on_progress` with the counts so far and the seconds since they last changed. Waits through a restart of
-    PostgreSQL.
+    Calls `on_progress` with the counts so far and the seconds since they last changed. Keeps waiting while PostgreSQL
+    restarts.
     """
     before, changed_at = None, time.monotonic()
     counts = ImportCounts(0, 0, 0)

@@ -1,4 +1,4 @@
-"""Replaying dead letters: sending them through the events queue again, as ordinary messages."""
+"""Replay of dead letters: they are sent through the events queue again, as ordinary messages."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -18,11 +18,11 @@ from participation.store.dead_letters import PAGE, Choice, DeadLetter
 
 
 class Replay:
-    """Sends the chosen letters that exist when it begins, and counts them.
+    """Sends the chosen letters that exist when the replay begins, and counts them.
 
-    chosen: how many there were. sent: how many of them Redis has acknowledged and the table has marked.
-    as_they_came: how many of those were sent unchanged, because no event can be read from them; what becomes of them is
-    not counted. cut_off: the ids of letters that were not sent, because their message is not complete.
+    chosen: number of letters that were chosen. sent: how many of them Redis has acknowledged and the table has marked.
+    as_they_came: how many of the sent letters were sent unchanged, because no event can be read from them. Their
+    results are not counted. cut_off: ids of letters that were not sent, because their message is not complete.
 
     repaired: the event to send instead, as `event.encode` writes it. on_progress: called after every round trip.
     """
@@ -44,12 +44,12 @@ class Replay:
 
     @property
     def left(self) -> int:
-        """How many were not sent: cut off, sent by another replay, or not reached."""
+        """Number of letters that were not sent: cut off, sent by another replay, or not reached yet."""
         return self.chosen - self.sent
 
     @property
     def counted(self) -> int:
-        """How many are counted under the import id once they are stored, duplicates, dead again or opted out."""
+        """Number of sent letters whose results are counted under the import id."""
         return self.sent - self.as_they_came
 
     def send(self, redis: Redis, engine: Engine) -> None:
@@ -78,7 +78,7 @@ class Replay:
         return letters
 
     def _send(self, redis: Redis, connection: Connection, letters: Sequence[DeadLetter]) -> tuple[int, int]:
-        """Send and mark what can be sent; return how many letters that were, and how many of them went unchanged."""
+        """Send and mark the complete letters; return their number, and how many of them were sent unchanged."""
         whole = [letter for letter in letters if self._repaired is not None or not letter.is_cut_off]
         self.cut_off += sorted({letter.id for letter in letters} - {letter.id for letter in whole})
         if not whole:

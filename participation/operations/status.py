@@ -1,4 +1,4 @@
-"""The state of the whole route at one moment, for people and monitors."""
+"""The state of the queue, the batches and the database at one moment."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,12 +17,12 @@ from participation.store.status import read_stored_state
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where events are, and what waits.
+    """How many events, batches, dead letters and days wait.
 
     oldest_waiting_seconds: age of the oldest event that is not stored yet. None if nothing waits, or if the waiting
-    messages do not tell when they were sent: only clients that use this package do.
-    last_commit_at: when a batch was last stored, None if that is longer ago than `batch_retention_days`.
-    dead_letters: those that were not replayed. days_due: closed local days that wait to be computed.
+    messages do not contain the time when they were sent: only clients that use this package write it.
+    last_commit_at: when a batch was last stored. None if that is longer ago than `batch_retention_days`.
+    dead_letters: letters that were not replayed. days_due: closed local days that wait to be computed.
     """
 
     checked_at: datetime
@@ -36,7 +36,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """The half of the state that Redis knows. The fields are those of `Status`."""
+    """The part of `Status` that is read from Redis. The fields have the same meaning."""
 
     queue_length: int
     batches_in_flight: int

@@ -88,7 +88,7 @@ def test_import__names_each_line_that_is_no_event_and_goes_on(engine: Engine, tm
     assert "must be one JSON object" in errors[1]
     assert "platform: must be a slug" in errors[2]
     assert "must be at most 1,048,576 bytes" in errors[3]
-    assert "5 line(s) were no events" in ended.stderr.decode()
+    assert "5 line(s) are not events and were not sent; see above" in ended.stderr.decode()
     with engine.connect() as connection:
         ids = set(connection.scalars(text("SELECT object_id FROM participation_events WHERE object_id !~ 'd'")))
         assert ids == {"1", "2"}
@@ -113,7 +113,7 @@ def test_import__without_a_worker_says_so_and_leaves_the_events_in_the_queue(
     log = tmp_path / "import.log"
     with log.open("wb") as output:
         process = spawn([*PARTICIPATION, "import", "events", str(file)], signal.SIGKILL, stdout=output, stderr=output)
-    assert wait_until(lambda: b"does a worker run" in log.read_bytes(), SECONDS)
+    assert wait_until(lambda: b"is a worker running" in log.read_bytes(), SECONDS)
     process.send_signal(signal.SIGINT)
     assert process.wait(SECONDS) == 130
     assert b"the 1 accepted events are in the queue" in log.read_bytes()
@@ -146,7 +146,10 @@ def test_communities_and_members__are_set_and_listed(engine: Engine) -> None:
     """Names and zones are saved and listed; accounts are linked and unlinked; what is wrong is named."""
     put(engine, [event()])
     run("highlights", "compute")
-    assert b"all its days are due" in run("communities", "set", "c", "--timezone", "Asia/Tokyo").stdout
+    assert (
+        b"c: saved; all its days will be computed again"
+        in run("communities", "set", "c", "--timezone", "Asia/Tokyo").stdout
+    )
     assert run("communities", "set", "c", "--name", "The Harbour").stdout == b"c: saved\n"
     listed = run("communities", "list").stdout.decode()
     assert all(part in listed for part in ("The Harbour", "Asia/Tokyo", "2026-03-10"))
@@ -156,7 +159,7 @@ def test_communities_and_members__are_set_and_listed(engine: Engine) -> None:
         assert connection.execute(text("SELECT platform, account_id, person_id FROM member_accounts")).all() == [
             ("discord", "1:2", "Ada")
         ]
-    assert b"'ada' is no account" in run("members", "link", "Ada", "ada", code=2).stderr
+    assert b"'ada' is not an account" in run("members", "link", "Ada", "ada", code=2).stderr
     assert b"nothing to set" in run("communities", "set", "c", code=2).stderr
     assert b"did you mean Europe/Berlin" in run("communities", "set", "c", "--timezone", "Europ/Berlin", code=2).stderr
 

@@ -127,9 +127,9 @@ def test_list__newest_first_with_counts(engine: Engine, tell: Tell) -> None:
         "1 dead letter(s): invalid_event 1",
     ]
     none = tell("list", "--reason", "invalid-event")
-    assert none == "no dead letter matches; not sent again are: not_a_message 1\n"
+    assert none == "no dead letter matches; letters that were not sent again: not_a_message 1\n"
     execute(engine, "DELETE FROM dead_letters")
-    assert tell("list") == "no dead letter matches; not sent again are: none\n"
+    assert tell("list") == "no dead letter matches; letters that were not sent again: none\n"
 
 
 def test_list__filters(engine: Engine, tell: Tell) -> None:
@@ -165,7 +165,7 @@ def test_list__json_is_one_object_a_line(engine: Engine) -> None:
     quarantine(engine, b"[]", NOT_JSON, batch_id="b")
     execute(engine, "UPDATE dead_letters SET received_at = timestamptz '2026-03-10 12:00:00.5Z'")
     ended = run("dead-letters", "list", "--json", "--limit", "1")
-    assert ended.stderr == b"the newest 1 only; --limit N lists more\n"
+    assert ended.stderr == b"only the newest 1 are listed; --limit N lists more\n"
     expected = {
         "id": 2,
         "received_at": "2026-03-10T12:00:00.500000+00:00",
@@ -247,7 +247,9 @@ def test_show__everything_about_a_letter(engine: Engine, tell: Tell) -> None:
 def test_show__letters_without_a_readable_event(engine: Engine, tell: Tell) -> None:
     """What cannot be read is said, and what to do about it; a letter that there is not is an error."""
     quarantine(engine, NOT_JSON, CUT_OFF, DEEP)
-    for number, problem in enumerate(("message: must be JSON", "the message was cut off", "the event has hundreds"), 1):
+    for number, problem in enumerate(
+        ("message: must be JSON", "the message was cut off", "the event is nested too deeply"), 1
+    ):
         said = tell("show", str(number))
         assert f"\nevent\nnone can be read: {problem}" in said
         shown = json.loads(tell("show", str(number), "--json"))
@@ -288,7 +290,7 @@ def test_replay__what_is_still_wrong_is_dead_again_and_does_not_loop(
         assert replay("--all", code=1) == [
             "chosen 450   sent 450   left 0",
             "stored 0   duplicates 0   dead again 450   sent as they came 0",
-            "450 event(s) are dead again, as new letters: `participation dead-letters list`",
+            "450 event(s) became new dead letters: list them with `participation dead-letters list`",
         ]
     old = [(number, "invalid_event", True) for number in range(1, 451)]
     assert letters(engine) == [*old, *[(number, "invalid_event", False) for number in range(451, 901)]]
@@ -296,7 +298,7 @@ def test_replay__what_is_still_wrong_is_dead_again_and_does_not_loop(
     assert replay("1", "3", "3", code=1) == [
         "chosen 2   sent 0   left 2",
         "stored 0   duplicates 0   dead again 0   sent as they came 0",
-        "2 letter(s) were left: they were sent again before, or another replay is sending them",
+        "2 letter(s) were not sent: they were sent again before, or another replay is sending them",
     ]
     assert not redis.exists(keys.EVENTS)
 
@@ -365,9 +367,9 @@ def test_replay__what_was_cut_off_is_left_and_what_cannot_be_read_goes_as_it_cam
     quarantine(engine, NOT_JSON, CUT_OFF, DEEP, wrong(7))
     assert replay("--all", "--no-wait", code=1) == [
         "chosen 4   sent 3   left 1",
-        "2 message(s) went as they came, since no event can be read from them: they become dead letters again, unless "
-        "the workers are of a version that can",
-        "1 letter(s) were left, since their message was cut off: 2; each can be sent with `replay ID --event FILE`",
+        "2 message(s) were sent unchanged, because no event can be read from them: they become dead letters again, "
+        "unless a newer version of the workers can read them",
+        "1 letter(s) were not sent, because their message was cut off: 2; send each with `replay ID --event FILE`",
     ]
     assert letters(engine) == [
         (1, "not_json", True),
@@ -481,7 +483,7 @@ def test_replay__error_in_the_middle_says_what_was_sent(engine: Engine, redis: R
     quarantine(engine, *map(wrong, range(201)))
     execute(engine, "ALTER TABLE dead_letters ADD CHECK (id <> 201 OR replayed_at IS NULL)")
     refused = run("dead-letters", "replay", "--all", code=2).stderr.decode().splitlines()
-    assert refused[0] == "200 of 201 letters were sent before this, and are marked"
+    assert refused[0] == "200 of 201 letters were sent and marked before the command stopped"
     assert refused[1].startswith("error: 23514: ")
     assert len(refused) == 2
     assert [number for number, _, sent in letters(engine) if not sent] == [201]

@@ -54,7 +54,7 @@ def count(engine: Engine) -> int:
 
 
 def test_forget__says_whom_and_what(engine: Engine, tell: Tell) -> None:
-    """All accounts of the person are named with what went; a repeat says that nothing was there."""
+    """All accounts of the person are named with what went; a repeat says that nothing was stored."""
     put(engine, [event(), event(platform="discord", member_id="1"), event(**REACTION)])
     with transaction(engine) as connection:
         links.link(connection, "the countess", [Account("irc", "ada"), Account("discord", "1")])
@@ -62,8 +62,8 @@ def test_forget__says_whom_and_what(engine: Engine, tell: Tell) -> None:
     assert out.splitlines() == [
         "discord:1, irc:ada: erased: 2 event(s), 1 mention(s) in events of others, 2 link(s); 1 day(s) are marked to "
         "be computed again",
-        "discord:1: erased: nothing was there",
-        "irc:nobody: erased: nothing was there",
+        "discord:1: erased: nothing was stored",
+        "irc:nobody: erased: nothing was stored",
     ]
     assert count(engine) == 1
 
@@ -72,7 +72,9 @@ def test_forget__asks_on_a_terminal_and_nowhere_else(engine: Engine, tell: Tell)
     """On a terminal no means no, and --yes is no question; what nobody is called erases nobody."""
     put(engine, [event()])
     _, error = tell("members", "forget", "irc:ada", "ada", code=2)
-    assert error == "error: nobody is linked as 'ada', and it is no account: write PLATFORM:ACCOUNT, as irc:ada\n"
+    assert error == (
+        "error: no account is linked to 'ada', and it is not an account: write PLATFORM:ACCOUNT, such as irc:ada\n"
+    )
     for answer, more, code, left in ((b"n\n", [], 130, 1), (b"y\n", [], 0, 0), (b"", ["--yes"], 0, 0)):
         master, slave = pty.openpty()
         os.write(master, answer)
@@ -81,7 +83,7 @@ def test_forget__asks_on_a_terminal_and_nowhere_else(engine: Engine, tell: Tell)
         os.close(master)
         os.close(slave)
         assert (ended.returncode, count(engine)) == (code, left), ended
-        assert (b"Erase everything about irc:ada for ever?" in ended.stderr) == (not more)
+        assert (b"Erase everything about irc:ada permanently?" in ended.stderr) == (not more)
 
 
 def test_export__to_a_file_and_to_standard_output(engine: Engine, tell: Tell, tmp_path: Path) -> None:
@@ -96,11 +98,11 @@ def test_export__to_a_file_and_to_standard_output(engine: Engine, tell: Tell, tm
     printed = [json.loads(line) for line in shown.splitlines()]
     assert [line["kind"] for line in printed] == ["about", "event", "reaction_received"]
     assert without_moment(saved) == without_moment(printed)
-    assert "is there already" in tell("members", "export", "irc:ada", "--output", file, code=2)[1]
+    assert "already exists; name another file" in tell("members", "export", "irc:ada", "--output", file, code=2)[1]
     assert len(file.read_text().splitlines()) == 3
     assert "cannot be written" in tell("members", "export", "irc:ada", "--output", tmp_path / "no" / "f", code=2)[1]
     new = tmp_path / "new"
-    assert "nobody is linked" in tell("members", "export", "nobody", "--output", new, code=2)[1]
+    assert "no account is linked to 'nobody'" in tell("members", "export", "nobody", "--output", new, code=2)[1]
     assert not new.exists()
 
 
@@ -112,14 +114,16 @@ def test_opt_out__and_in(engine: Engine, tell: Tell) -> None:
     """Nothing is kept in between, and each command says what it means now."""
     put(engine, [event()])
     out, _ = tell("members", "opt-out", "irc:ada")
-    assert out == "irc:ada: erased, and nothing more is kept: 1 event(s); 1 day(s) are marked to be computed again\n"
+    assert (
+        out == "irc:ada: erased; later events will be discarded: 1 event(s); 1 day(s) are marked to be computed again\n"
+    )
     put(engine, [event()])
     assert count(engine) == 0
     assert "an account has opted out" in tell("members", "link", "ada", "irc:ada", code=2)[1]
     assert tell("members", "opt-in", "irc:ada")[0] == (
-        "irc:ada: 1 account(s) had opted out; what happens from now on is kept\n"
+        "irc:ada: 1 account(s) had opted out; events from now on are stored\n"
     )
-    assert tell("members", "opt-in", "irc:ada")[0] == "irc:ada: had not opted out; what happens from now on is kept\n"
+    assert tell("members", "opt-in", "irc:ada")[0] == "irc:ada: had not opted out; events from now on are stored\n"
 
 
 def test_communities_list__shows_what_will_be_deleted(engine: Engine, tell: Tell) -> None:

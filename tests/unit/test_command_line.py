@@ -130,10 +130,10 @@ MOMENT = (
     "2026-03-29T12:00:00Z"
 )
 CODE = "write it as `participation dead-letters list --json` shows it"
-WHICH = "say which letters, in exactly one way: ids as in `replay 22 23`, --reason CODE, or --all"
-ONE = "--event repairs one letter: give its id, as in `replay 22 --event event.json`"
+WHICH = "choose the letters in exactly one way: by ids (for example `replay 22 23`), by --reason CODE, or by --all"
+ONE = "--event repairs one letter: give its id, for example `replay 22 --event event.json`"
 HINT = "write it as YYYY-MM-DD, for example 2026-03-29"
-TOGETHER = "--from and --to need each other: give both"
+TOGETHER = "only one of --from and --to is given: give both"
 UNSET = "{} is not set: put it into the environment or into .env, as {}://…, or start servers with `participation up`"
 
 
@@ -172,7 +172,7 @@ UNSET = "{} is not set: put it into the environment or into .env, as {}://…, o
         ),
         (
             ("highlights", "compute", "--date", "2026-03-29"),
-            "--community is missing: dates are local to a community",
+            "--community is missing: --date, --from and --to need it, because dates are local to a community",
         ),
         (
             ("import", "events", "missing.ndjson"),

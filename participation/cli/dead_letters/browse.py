@@ -19,11 +19,17 @@ from participation.store.database import transaction
 from participation.store.dead_letters import Choice, DeadLetter
 
 Id = Annotated[int, typer.Argument(metavar="ID", help="The letter's id, as `list` shows it.")]
-Since = Annotated[str | None, typer.Option(metavar="MOMENT", help=f"Received then or later: {MOMENT}.")]
-Until = Annotated[str | None, typer.Option(metavar="MOMENT", help="Received before that, written the same way.")]
-AsLines = Annotated[bool, typer.Option("--json", help="One JSON object in each line, for programs.")]
-AsObject = Annotated[bool, typer.Option("--json", help="One JSON object on one line, the message as base64.")]
-WithRaw = Annotated[bool, typer.Option("--raw", help="With --json: also the message itself, as base64.")]
+Since = Annotated[
+    str | None, typer.Option(metavar="TIME", help=f"Only letters received at this time or later: {MOMENT}.")
+]
+Until = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Only letters received before this time, in the same format.")
+]
+AsLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")]
+AsObject = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on one line, with the message as base64.")
+]
+WithRaw = Annotated[bool, typer.Option("--raw", help="With --json: also print the message, as base64.")]
 
 
 def list_(  # noqa: PLR0913, PLR0917 - each is an option
@@ -32,12 +38,12 @@ def list_(  # noqa: PLR0913, PLR0917 - each is an option
     until: Until = None,
     batch: Annotated[str | None, typer.Option(metavar="ID", help="Only letters of this batch.")] = None,
     replayed: Annotated[bool, typer.Option("--replayed", help="Only letters that were sent again.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="Also letters that were sent again.")] = False,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Most letters to list.")] = 20,
+    every: Annotated[bool, typer.Option("--all", help="Also list letters that were sent again.")] = False,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Maximum number of letters to list.")] = 20,
     as_json: AsLines = False,
     raw: WithRaw = False,
 ) -> None:
-    """List dead letters, the newest first. By default, letters that were sent again are left out."""
+    """List dead letters, the newest first. By default, letters that were sent again are not listed."""
     if replayed and every:
         raise ConfigError("--replayed cannot be combined with --all: give one of them")
     if raw and not as_json:
@@ -60,7 +66,7 @@ def list_(  # noqa: PLR0913, PLR0917 - each is an option
 def _print_lines(connection: Connection, choice: Choice, limit: int, raw: bool) -> None:
     for number, letter in enumerate(dead_letters.newest(connection, choice, limit + 1)):
         if number == limit:
-            typer.echo(f"the newest {limit:,} only; --limit N lists more", err=True)
+            typer.echo(f"only the newest {limit:,} are listed; --limit N lists more", err=True)
             return
         typer.echo(output.as_json(_fields(letter) | (_raw(letter) if raw else {})))
 
@@ -93,7 +99,9 @@ def _counts(counts: dict[str, int]) -> str:
 def show(
     letter_id: Id,
     as_json: AsObject = False,
-    only_event: Annotated[bool, typer.Option("--event", help="Only the event, as JSON, to correct it.")] = False,
+    only_event: Annotated[
+        bool, typer.Option("--event", help="Print only the event, as JSON, so that you can correct it.")
+    ] = False,
 ) -> None:
     """Show one dead letter: the reason, its event, and the message. Characters that are not printable are escaped."""
     if as_json and only_event:
@@ -115,7 +123,7 @@ def show(
 
 
 def _event(letter: DeadLetter) -> tuple[Any, str | None]:
-    """Return the event in the message, or None and why there is none to show."""
+    """Return the event in the message, or None and the reason why it cannot be read."""
     if letter.is_cut_off:
         return None, "the message was cut off"
     try:
@@ -165,5 +173,5 @@ def _fields(letter: DeadLetter) -> dict[str, object]:
 
 
 def _raw(letter: DeadLetter) -> dict[str, object]:
-    """Return what was kept of the message, as JSON can hold it."""
+    """Return the stored part of the message as base64, because JSON cannot contain bytes."""
     return {"raw_base64": b64encode(letter.raw).decode()}

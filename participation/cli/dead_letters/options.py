@@ -1,4 +1,4 @@
-"""Options that several commands for dead letters share, and how they write times."""
+"""What the commands for dead letters share: options, and the format of times."""
 
 from datetime import datetime
 from typing import Annotated, Final
@@ -13,5 +13,5 @@ Reason = Annotated[
 
 
 def format_moment(moment: datetime | None) -> str:
-    """Write a time in UTC, or nothing."""
+    """Format a time in UTC. Returns an empty text for None."""
     return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"

@@ -14,14 +14,14 @@ from participation.store.database import transaction
 from participation.store.dead_letters import Choice
 
 PURGED: Final = 2_000
-"""Letters that are deleted in one transaction."""
+"""How many letters one transaction deletes."""
 
 
 def purge(
-    older_than: Annotated[str, typer.Option(metavar="MOMENT", help=f"Received before: {MOMENT}.")],
+    older_than: Annotated[str, typer.Option(metavar="TIME", help=f"Only letters received before this time: {MOMENT}.")],
     reason: Reason = None,
     replayed: Annotated[bool, typer.Option("--replayed", help="Only letters that were sent again.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the letters.")] = False,
 ) -> None:
     """Delete old dead letters with their messages. This cannot be undone.
 

@@ -18,7 +18,7 @@ from participation.store.ingest.import_counts import ImportCounts
 from participation.store.schema import migrate
 
 NAMED = 20
-"""Most letters that are named when they were not sent."""
+"""How many ids of letters that were not sent are printed at most."""
 
 Ids = Annotated[list[int] | None, typer.Argument(metavar="ID", help="Ids of letters, as `list` shows them.")]
 
@@ -29,20 +29,20 @@ def replay(
     reason: Reason = None,
     event_file: Annotated[
         Path | None,
-        typer.Option("--event", metavar="FILE", help="Send the event in this file instead; - is standard input."),
+        typer.Option("--event", metavar="FILE", help="Send the event in this file instead. Use - for standard input."),
     ] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until the events are stored.")] = False,
 ) -> None:
-    """Send dead letters again: by ids, by reason, or all; and wait until their events are stored.
+    """Send dead letters again (by ids, by reason, or all), and wait until their events are stored.
 
     They go through the queue and a worker like live events. An event that is still wrong becomes a new dead letter. A
-    letter that was sent is marked and not sent again. A message that was cut off is not sent, unless --event repairs
-    it. Repeating it is safe: events that are stored already count as duplicates. Exit code 1: a letter was not sent, or
-    is dead again.
+    letter that was sent is marked, and is not sent again. A message that was cut off is not sent, unless --event
+    repairs it. Repeating the command is safe: events that are stored already count as duplicates. Exit code 1: a letter
+    was not sent, or an event became a dead letter again.
     """
     choice = _choice(ids, every, reason)
     if event_file is not None and len(choice.ids or ()) != 1:
-        raise ConfigError("--event repairs one letter: give its id, as in `replay 22 --event event.json`")
+        raise ConfigError("--event repairs one letter: give its id, for example `replay 22 --event event.json`")
     repaired = None if event_file is None else _repaired(event_file)
     with connections.database() as engine, connections.redis() as redis:
         migrate.check(engine)
@@ -62,7 +62,9 @@ def replay(
 
 def _choice(ids: list[int] | None, every: bool, reason: str | None) -> Choice:
     if [bool(ids), every, reason is not None].count(True) != 1:
-        raise ConfigError("say which letters, in exactly one way: ids as in `replay 22 23`, --reason CODE, or --all")
+        raise ConfigError(
+            "choose the letters in exactly one way: by ids (for example `replay 22 23`), by --reason CODE, or by --all"
+        )
     return Choice(ids=tuple(sorted(set(ids))) if ids else None, reason=arguments.parse_word("--reason", reason))
 
 
@@ -80,12 +82,14 @@ def _send(state: Replay, redis: Redis, engine: Engine) -> None:
         state.send(redis, engine)
     except (ParticipationError, KeyboardInterrupt):
         if state.sent:
-            typer.echo(f"{state.sent:,} of {state.chosen:,} letters were sent before this, and are marked", err=True)
+            typer.echo(
+                f"{state.sent:,} of {state.chosen:,} letters were sent and marked before the command stopped", err=True
+            )
         raise
 
 
 def _explain(state: Replay, counts: ImportCounts | None) -> None:
-    """Print on standard error what is left to do."""
+    """Print on standard error which letters or events still need attention."""
     if counts is not None and counts.opted_out:
         typer.echo(f"{counts.opted_out:,} event(s) of members who opted out were discarded", err=True)
     if state.as_they_came:
@@ -108,5 +112,6 @@ def _explain(state: Replay, counts: ImportCounts | None) -> None:
         )
     if counts is not None and counts.dead:
         typer.echo(
-            f"{counts.dead:,} event(s) are dead again, as new letters: `participation dead-letters list`", err=True
+            f"{counts.dead:,} event(s) became new dead letters: list them with `participation dead-letters list`",
+            err=True,
         )
