@@ -1,7 +1,7 @@
 """The configuration of Celery: queues, reliability and the Beat schedule.
 
-`participation.app` reads this file, on first use, as `participation.celeryconfig`: a program that publishes may have a
-`celeryconfig` module of its own.
+`participation.app` reads this file on first use, under the name `participation.celeryconfig`, because a program that
+publishes may have its own module `celeryconfig`.
 """
 
 from kombu import Exchange, Queue
@@ -12,40 +12,40 @@ _settings = settings.load()
 
 
 def __getattr__(name: str) -> str:
-    # Read at the first connection: a program may import the tasks before its environment is complete.
+    # Read at the first connection, because a program may import the tasks before it sets its environment.
     if name == "broker_url":
         return settings.load().redis()
     raise AttributeError(name)
 
 
 broker_connection_retry_on_startup = True
-# Wait for a Redis that is too full to declare a queue, as for one that is away.
+# Wait if Redis is too full to declare a queue, as if it did not answer.
 broker_channel_error_retry = True
 broker_connection_max_retries = None
 worker_consumer = "participation.worker:Consumer"
 broker_transport_options = {
     # One Redis list for each queue, because the claim and `status` look at one list.
     "priority_steps": [0],
-    # Redis keeps no copy of the messages that a worker is processing: `ingest.claim.sweep` publishes a lost pointer
-    # again, and a day that was not computed is still due. So a worker also works while Redis is full.
+    # Redis keeps no copy of the messages that a worker is processing, so a worker also works while Redis is full.
+    # `ingest.claim.sweep` publishes a lost pointer again, and a day that was not computed is still due.
     "ack_emulation": False,
-    # The default waits without limit for a Redis that accepts connections and never answers. Half of the setting,
-    # because a message is tried twice: Redis may have closed the first connection.
+    # By default, Celery waits without limit for a Redis that accepts connections and never answers. Half of the
+    # setting, because each message is tried twice: Redis may have closed the first connection.
     "socket_timeout": _settings.publish_timeout_seconds / 2,
     "socket_connect_timeout": _settings.publish_timeout_seconds / 2,
     "socket_keepalive": True,
 }
 task_publish_retry_policy = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
-# The default, written here because `delay` reads it at each call and Celery finds it faster here.
+# The default. `delay` reads it at each call, and Celery finds it faster if it is set here.
 task_always_eager = False
 
-# JSON only, everywhere.
+# Only JSON.
 task_serializer = "json"
 result_serializer = "json"
 accept_content = ["json"]
 
-# Results go to Flower as events, and are stored nowhere.
+# Results are sent to Flower as events, and are not stored.
 task_ignore_result = True
 worker_send_task_events = True
 
@@ -54,7 +54,7 @@ task_default_queue = keys.NIGHTLY
 # The events queue is not in this list: a worker claims its messages in batches.
 task_queues = [Queue(name, Exchange(name), routing_key=name) for name in (keys.FLUSH, keys.NIGHTLY)]
 
-# Do not wait for ever for a database that took the commit and never answers: a batch is handed out again, and a day is
+# Replace a process that waits for a database that never answers. Its batch is given to a worker again, and its day is
 # still due.
 task_time_limit = _settings.task_time_limit_seconds
 
@@ -70,7 +70,7 @@ beat_schedule = {
     "compute-due-days": {
         "task": keys.COMPUTE_DUE_DAYS,
         "schedule": _settings.compute_interval_seconds,
-        # A task that waited so long is out of date: the next one finds the same days.
+        # After this time the next task finds the same days, so this one is not needed.
         "options": {"expires": _settings.compute_interval_seconds},
     },
     "maintain": {
