@@ -63,7 +63,7 @@ $(STOCK)/installed: benchmarks/requirements-stock.lock
 	@$(STOCK)/bin/pip install --quiet --require-hashes --only-binary :all: -r $<
 	@touch $@
 
-bench: .venv/installed $(STOCK)/installed ## compare the speed with alternatives; QUICK=1: a short check; PARTS="drain …": only these parts
+bench: .venv/installed $(STOCK)/installed ## compare speed with alternatives; QUICK=1: a short check; PARTS="drain …"
 	@$(BIN)/python -m benchmarks.bench $(if $(QUICK),--quick) $(PARTS)
 
 check: format lint types layers coverage ## run all checks that must pass before a commit
