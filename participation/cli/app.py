@@ -43,6 +43,7 @@ class _Commands(dict[str, Any]):
         module = import_module(f"participation.cli.{_MODULES.get(name, name)}")
         command = get_command(module.app)
         command.name = name
+        command.help = command.help or COMMANDS[name]
         self[name] = command
         return command
 

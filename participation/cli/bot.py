@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from participation import extras
+from participation.cli.group import command_group
 
-app = typer.Typer()
+app = command_group()
 
 Check = Annotated[
     bool, typer.Option("--check", help="Only check what the bot can see. Exit code 0 if nothing is missing, else 2.")

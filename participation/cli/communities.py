@@ -8,12 +8,13 @@ import typer
 
 from participation import settings
 from participation.cli import connections, output
+from participation.cli.group import command_group
 from participation.errors import ConfigError
 from participation.store.communities import presence
 from participation.store.communities import settings as communities
 from participation.store.database import transaction
 
-app = typer.Typer()
+app = command_group()
 
 
 @app.command(

@@ -2,11 +2,10 @@
 
 import sys
 
-import typer
-
 from participation import extras
+from participation.cli.group import command_group
 
-app = typer.Typer()
+app = command_group()
 
 
 @app.command(epilog="Example: participation demo")

@@ -12,9 +12,10 @@ from rich.text import Text
 
 from participation import settings
 from participation.cli import output
+from participation.cli.group import command_group
 from participation.operations.doctor.finding import Finding, Level, Report
 
-app = typer.Typer()
+app = command_group()
 
 COLOURS: Final = {Level.OK: "green", Level.NOTE: "cyan", Level.WARN: "yellow", Level.FAIL: "bold red"}
 NAME_WIDTH: Final = 20

@@ -10,6 +10,7 @@ from rich.progress import track
 from sqlalchemy import Engine
 
 from participation.cli import arguments, connections
+from participation.cli.group import command_group
 from participation.errors import ConfigError
 from participation.highlights.compute import compute_day
 from participation.highlights.digest import read_digest
@@ -21,7 +22,7 @@ from participation.store.database import transaction
 from participation.store.days import digests, due
 from participation.store.days.due import Day
 
-app = typer.Typer()
+app = command_group()
 
 Community = Annotated[str, typer.Option("--community", help="The community_id.")]
 OneDate = Annotated[str | None, typer.Option("--date", metavar="DATE", help="One local day, for example 2026-03-29.")]

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from participation.cli import connections
+from participation.cli.group import command_group
 from participation.cli.progress import Bars
 from participation.imports import ndjson
 from participation.imports.sender import Import
 from participation.store.ingest.import_counts import ImportCounts
 from participation.store.schema import migrate
 
-app = typer.Typer()
+app = command_group()
 
 
 @app.callback()

@@ -13,12 +13,13 @@ from sqlalchemy import Engine
 from participation import accounts, private_files
 from participation.accounts import Account
 from participation.cli import connections, output
+from participation.cli.group import command_group
 from participation.errors import ConfigError, ParticipationError
 from participation.store.database import transaction
 from participation.store.members import links, opt_outs, requests
 from participation.store.members.requests import Erased
 
-app = typer.Typer()
+app = command_group()
 
 Accounts = Annotated[
     list[str], typer.Argument(metavar="PLATFORM:ACCOUNT…", help="Accounts, for example discord:123456789.")

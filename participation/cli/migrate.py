@@ -3,8 +3,9 @@
 import typer
 
 from participation import settings
+from participation.cli.group import command_group
 
-app = typer.Typer()
+app = command_group()
 
 
 @app.command(epilog="Example: DATABASE_URL=postgresql://… participation migrate")

@@ -7,9 +7,10 @@ import orjson
 import typer
 
 from participation.cli import connections
+from participation.cli.group import command_group
 from participation.operations.status import Status, read_status
 
-app = typer.Typer()
+app = command_group()
 
 
 @app.command(epilog="Example: participation status --json")

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from participation import extras, settings
+from participation.cli.group import command_group
 
-app = typer.Typer()
+app = command_group()
 
 
 @app.command(epilog="Example: participation up --data-dir ./data")

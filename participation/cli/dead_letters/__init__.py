@@ -1,12 +1,11 @@
 """`participation dead-letters …`."""
 
-import typer
-
 from participation.cli.dead_letters.browse import list_, show
 from participation.cli.dead_letters.purge import purge
 from participation.cli.dead_letters.replay import replay
+from participation.cli.group import command_group
 
-app = typer.Typer()
+app = command_group()
 
 app.command("list", epilog="Example: participation dead-letters list --reason invalid_event --since 24h")(list_)
 app.command("show", epilog="Example: participation dead-letters show 22 --event > event.json")(show)
