@@ -1,4 +1,4 @@
-"""An account: what identifies a member on one platform, and how people write it."""
+"""A member's account on one platform, and how people write it: PLATFORM:ACCOUNT."""
 
 from typing import NamedTuple
 
@@ -14,17 +14,17 @@ class Account(NamedTuple):
 
 
 def person_id(account: Account) -> str:
-    """Return the person that an account is as long as nobody links it: `<platform>:<account_id>`."""
+    """Return the person of an account that is not linked: `<platform>:<account_id>`."""
     return ":".join(account)
 
 
 def check(account: Account) -> None:
-    """Raise `InvalidEvent` if no account can have this platform or id."""
+    """Raise `InvalidEvent` if the platform or the id breaks its rule."""
     event.check(platform=account.platform, member_id=account.account_id)
 
 
 def find(text: str) -> Account | None:
-    """Return the account that is written as PLATFORM:ACCOUNT, or None if the text is no account."""
+    """Return the account that is written as PLATFORM:ACCOUNT, or None if the text is not an account."""
     platform, _, account_id = text.partition(":")
     account = Account(platform, account_id)
     try:
@@ -35,7 +35,10 @@ def find(text: str) -> Account | None:
 
 
 def parse(text: str) -> Account:
-    """Read PLATFORM:ACCOUNT. Raises `ConfigError` without a colon, `InvalidEvent` for an impossible platform or id."""
+    """Return the account that is written as PLATFORM:ACCOUNT.
+
+    Raises `ConfigError` without a colon, and `InvalidEvent` if the platform or the id breaks its rule.
+    """
     platform, colon, account_id = text.partition(":")
     if not colon:
         raise ConfigError(f"{text!r} is not an account: write PLATFORM:ACCOUNT, for example discord:123456789")

@@ -1,4 +1,4 @@
-"""The errors of participation: one class for each decision that the catching code must make."""
+"""The errors of participation: one class for each way in which the calling code must react."""
 
 import sys
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ class ConfigError(ParticipationError, _CommandError):
 
 
 class Unavailable(ParticipationError):
-    """A server does not answer, or refuses for now. Nothing was lost: try again later."""
+    """A server does not answer, or refuses for now. Nothing is lost: try again later."""
 
 
 class BatchTaken(Unavailable):
@@ -38,9 +38,9 @@ class BatchTaken(Unavailable):
 
 
 class InvalidEvent(ParticipationError, ValueError):
-    """An event, or the message that carries it, breaks the contract. Never retry it unchanged.
+    """An event, or the message that contains it, breaks a rule. Never retry it unchanged.
 
-    field: the field or the part of the message that is wrong; "event" for the value as a whole.
+    field: the field or the part of the message that is wrong; "event" for the whole value.
     rule: what the field must be.
     raw: the refused value, as it was given.
     code: the reason with which a worker stores it in `dead_letters`.
@@ -65,4 +65,4 @@ class InvalidEvent(ParticipationError, ValueError):
 
 
 class Rejected(ParticipationError):
-    """PostgreSQL refuses the values of at least one row. Find the row and quarantine it: a retry will not help."""
+    """PostgreSQL refuses the values of at least one row. Make that row a dead letter: a retry will not help."""

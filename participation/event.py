@@ -1,7 +1,7 @@
-"""The wire contract: what an event is, how it is written, read and recognised.
+"""The event: its fields and their rules, its JSON, and the id by which duplicates are recognised.
 
-A bot hands in a JSON object (or an `Event`); `decode` turns it into an `Event` or says what is wrong with it;
-`encode` writes it back as the JSON object that travels; `event_id` is its identity.
+A bot passes a JSON object or an `Event`. `decode` returns an `Event`, or raises an error that says what is wrong.
+`encode` returns the JSON object that is sent. `event_id` returns the id of the event.
 """
 
 import re
@@ -19,10 +19,10 @@ from participation.errors import InvalidEvent
 from participation.limits import AHEAD, EARLIEST, IDENTIFIER_CHARACTERS, METADATA_BYTES
 
 QUOTED: Final = 80
-"""Most characters of a value that an error quotes."""
+"""Maximum length of a value that an error message quotes, in characters."""
 
 IDENTITY: Final = UUID("5f6e3c1c-2b0a-5d0f-9a55-6d2f6a2f7c11")
-"""Namespace of every derived `event_id`."""
+"""UUID namespace of every derived `event_id`."""
 
 RFC_3339: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt](?!24)\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII
@@ -43,7 +43,7 @@ class EventType(StrEnum):
 
 
 class ActorKind(StrEnum):
-    """Who did it. Only what a `user` did counts in highlights."""
+    """Who did it. Only events of a `user` count in highlights."""
 
     USER = "user"
     BOT = "bot"
@@ -52,36 +52,39 @@ class ActorKind(StrEnum):
 
 
 def _unwrap_kombu(value: object) -> object:
-    """Unwrap what kombu's JSON makes of a `datetime` or `UUID` that a bare Celery program passes."""
+    """Unwrap a `datetime` or `UUID` that kombu wrapped because a program without this package passed it."""
     if isinstance(value, dict) and value.keys() == {"__type__", "__value__"}:
         inner = value["__value__"]
         return inner["hex"] if isinstance(inner, dict) and inner.keys() == {"hex"} else inner
     return value
 
 
-def _name(value: object) -> str:
-    """Refuse what is no string before the enumeration looks for it and fails to quote a value that is too deep."""
+def _require_string(value: object) -> str:
+    """Refuse a value that is not a string. The enumeration would fail to quote one that is nested too deeply."""
     if not isinstance(value, str):
-        raise ValueError  # noqa: TRY004 - what pydantic takes for a broken rule
+        raise ValueError  # noqa: TRY004 - pydantic expects a ValueError
     return value
 
 
 def parse_time(value: object) -> datetime:
-    """Read a moment, in UTC to the microsecond (further digits are cut off); raise `ValueError` for what is none."""
+    """Return a time in UTC, without the digits after the microseconds.
+
+    Raises `ValueError` if the value is not a time with an offset, or is not in the allowed range.
+    """
     if not isinstance(value, str):
         value = _unwrap_kombu(value)
     if isinstance(value, str) and RFC_3339.fullmatch(value):
         value = datetime.fromisoformat(value.upper())
     if not isinstance(value, datetime) or value.utcoffset() is None:
         raise ValueError
-    # Compared before it is converted: a year 1 or 9999 with an offset does not fit into UTC.
+    # Compared before it is converted, because the years 1 and 9999 with an offset can be out of range in UTC.
     if value < EARLIEST or value > datetime.now(UTC) + AHEAD:
         raise ValueError
     return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
 def _metadata(value: object) -> dict[str, Any]:
-    """Check that the metadata can be kept unchanged in PostgreSQL's `jsonb`."""
+    """Check that PostgreSQL's `jsonb` can store the metadata unchanged."""
     try:
         too_long = len(orjson.dumps(value)) > METADATA_BYTES
     except orjson.JSONEncodeError as error:
@@ -93,7 +96,7 @@ def _metadata(value: object) -> dict[str, Any]:
 
 
 def _check_values(value: object) -> None:
-    """Refuse what JSON or `jsonb` cannot hold. Depth is bounded: `orjson` has already walked the value."""
+    """Refuse values that JSON or `jsonb` cannot store. The depth is limited, because `orjson` has read the value."""
     match value:
         case dict():
             _check_values([*value, *value.values()])
@@ -114,7 +117,7 @@ def _check_values(value: object) -> None:
 def _uuid(value: object) -> object:
     value = _unwrap_kombu(value)
     if isinstance(value, bytes):
-        raise ValueError  # noqa: TRY004 - what pydantic takes for a broken rule
+        raise ValueError  # noqa: TRY004 - pydantic expects a ValueError
     return value
 
 
@@ -123,13 +126,15 @@ _IDENTIFIER: Final = f"a string of 1–{IDENTIFIER_CHARACTERS} characters withou
 
 
 class Event(BaseModel):
-    """One thing that one account did at one moment. The text of each field is its rule."""
+    """One action of one account at one time. The description of each field is its rule."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", title="participation event")
 
-    event_type: Annotated[EventType, BeforeValidator(_name)] = Field(description=f"one of {', '.join(EventType)}")
+    event_type: Annotated[EventType, BeforeValidator(_require_string)] = Field(
+        description=f"one of {', '.join(EventType)}"
+    )
     platform: Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z0-9_-]{1,32}$")] = Field(
-        description="a slug of 1–32 characters a–z, 0–9, _ or -, as in discord, telegram, irc"
+        description="a slug of 1–32 characters a–z, 0–9, _ or -, for example discord, telegram or irc"
     )
     community_id: Identifier = Field(description=f"{_IDENTIFIER}, the same for all bots that serve one community")
     member_id: Identifier = Field(
@@ -137,32 +142,33 @@ class Event(BaseModel):
     )
     channel_id: Identifier | None = Field(None, description=f"{_IDENTIFIER}, or null")
     object_id: Identifier | None = Field(
-        None, description=f"{_IDENTIFIER}, or null: the platform's id of the message sent or reacted to"
+        None, description=f"{_IDENTIFIER}, or null: the platform's id of the message that was sent or reacted to"
     )
     object_author_id: Identifier | None = Field(
-        None, description=f"{_IDENTIFIER}, or null: who wrote the message reacted to"
+        None, description=f"{_IDENTIFIER}, or null: the account that wrote the message that was reacted to"
     )
-    actor_kind: Annotated[ActorKind, BeforeValidator(_name)] = Field(
+    actor_kind: Annotated[ActorKind, BeforeValidator(_require_string)] = Field(
         ActorKind.USER, description=f"one of {', '.join(ActorKind)}"
     )
     occurred_at: Annotated[datetime, BeforeValidator(parse_time, json_schema_input_type=datetime)] = Field(
-        description="RFC 3339 date and time with an offset, as 2026-03-29T01:30:00.5+02:00, "
-        "not before 2000-01-01 and at most 5 minutes ahead of the clock"
+        description="an RFC 3339 date and time with an offset, for example 2026-03-29T01:30:00.5+02:00, "
+        "not before 2000-01-01 and at most 5 minutes in the future"
     )
     metadata: Annotated[dict[str, Any], BeforeValidator(_metadata)] = Field(
         default_factory=dict,
         description="a JSON object of at most 4,096 bytes as UTF-8 JSON, with numbers within 64 bits and without NUL; "
-        "the emoji of a reaction is its `emoji`",
+        "the emoji of a reaction is in `emoji`",
     )
     event_id: Annotated[UUID | None, BeforeValidator(_uuid)] = Field(
-        None, description="a UUID, or null: derived from the event's values when absent"
+        None, description="a UUID, or null: then it is derived from the event's values"
     )
 
 
 def decode(value: object) -> Event:
-    """Read an event: a JSON object as `dict` (in Python `occurred_at` may be an aware `datetime`), or an `Event`.
+    """Return the event in a JSON object, given as a `dict`. An `Event` is returned as it is.
 
-    Raises `InvalidEvent`, naming the first field that breaks its rule.
+    `occurred_at` may also be an aware `datetime`. Raises `InvalidEvent`, which names the first field that breaks its
+    rule.
     """
     if isinstance(value, Event):
         return value
@@ -173,7 +179,7 @@ def decode(value: object) -> Event:
 
 
 def check(**fields: str) -> None:
-    """Hold single values to the rules of the fields they are named for; raise `InvalidEvent` if one breaks its rule."""
+    """Check single values against the rules of the fields with the same names. Raises `InvalidEvent`."""
     rest = {"event_type": "MESSAGE_SENT", "platform": "x", "community_id": "x", "member_id": "x"}
     decode({**rest, "occurred_at": EARLIEST, **fields})
 
@@ -193,7 +199,7 @@ def _invalid(error: ValidationError, raw: object) -> InvalidEvent:
 
 
 def short(value: object) -> str:
-    """Quote a value for people, however long or deep it is."""
+    """Quote a value for an error message. A long value is cut off; of a deeply nested one only the type is named."""
     try:
         text = ascii(value)
     except (RecursionError, ValueError):  # hundreds of levels, or an integer of thousands of digits
@@ -202,32 +208,33 @@ def short(value: object) -> str:
 
 
 def encode(event: Event) -> dict[str, Any]:
-    """Write an event as the JSON object that travels: no nulls, the moment in UTC, no derived `event_id`."""
+    """Return the event as the JSON object that is sent: without nulls and a derived `event_id`, the time in UTC."""
     return event.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
 
 
 def to_json(event: Event) -> bytes:
-    """Write what `encode` returns as JSON, which is faster at once than in two steps."""
+    """Return the JSON text of `encode(event)`. This is faster than two steps."""
     return event.__pydantic_serializer__.to_json(event, exclude_none=True, exclude_defaults=True)
 
 
 def event_id(event: Event) -> UUID:
-    """Return the event's identity: its own `event_id`, else the one derived from what makes it one event."""
+    """Return the `event_id` that the bot gave, or else the id derived from the event's values."""
     if event.event_id is not None:
         return event.event_id
     return UUID(derive_id(event, format_time(event.occurred_at)))
 
 
 def format_time(occurred_at: datetime) -> str:
-    """Write a moment in UTC as in 2026-03-29T01:30:00+00:00, with six digits of a fraction if there is one."""
+    """Write a UTC time, for example 2026-03-29T01:30:00+00:00. A fraction of a second has six digits."""
     return orjson.dumps(occurred_at)[1:-1].decode()
 
 
 def derive_id(facts: Any, occurred_at: str) -> str:
-    """Return the UUIDv5 (RFC 9562) of what makes it one event, as 32 hexadecimal digits.
+    """Return the id derived from an event's values: a UUIDv5 (RFC 9562), as 32 hexadecimal digits.
 
     The name that is hashed is the JSON array of platform, community, channel, member, type, object, emoji and
-    `format_time`, as `orjson` writes it. facts: an `Event`, or what has its attributes.
+    `occurred_at`, as `orjson` writes it. facts: an `Event`, or an object with the same attributes. occurred_at: as
+    `format_time` writes it.
     """
     name = orjson.dumps(
         [
@@ -242,10 +249,10 @@ def derive_id(facts: Any, occurred_at: str) -> str:
         ]
     )
     digest = sha1(IDENTITY.bytes + name, usedforsecurity=False).hexdigest()
-    # The version, and the variant in the two upper bits of its digit.
+    # Set the version to 5, and the variant in the two upper bits of its digit.
     return f"{digest[:12]}5{digest[13:16]}{'89ab'[int(digest[16], 16) & 3]}{digest[17:32]}"
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of an event, as `docs/event.schema.json` has it."""
+    """Return the JSON Schema of an event. `docs/event.schema.json` contains the same."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Event.model_json_schema()}

@@ -1,7 +1,7 @@
-"""Which accounts a raw message mentions: whom a broken event names, and whether an unreadable message holds an id.
+"""Finds the accounts that a dead letter mentions: in an event that breaks a rule, or in an unreadable message.
 
-In: dead letters, as they were received. Out: accounts. Nothing is validated here and nothing raises, because a dead
-letter can hold anything.
+The functions take messages as they were received. They validate nothing and raise no errors, because a dead letter can
+contain anything.
 """
 
 import binascii
@@ -19,10 +19,10 @@ from participation.accounts import Account
 from participation.errors import InvalidEvent
 
 LONG_ID: Final = 8
-"""An id of at least so many characters counts as mentioned wherever it stands as a word, also outside of JSON."""
+"""Minimum length of a long id. A long id counts as mentioned if it is a word anywhere, also outside of JSON."""
 
 DEPTH: Final = 4
-"""How many layers are unpacked: base64, compression, and JSON within a JSON string."""
+"""Number of layers that are unpacked. A layer is base64, compression, or JSON within a JSON string."""
 
 _BASE64: Final = re.compile(rb"(?:[A-Za-z0-9+/_-]|\\/|\\[nr]|[\r\n]){16,}")
 _NO_BASE64: Final = re.compile(rb"\\[nr]|[\r\n]|\\(?=/)")
@@ -42,7 +42,7 @@ NO_MENTIONS: Final = Mentions(None, (), None)
 
 
 def find_mentions(payload: object) -> Mentions:
-    """Read the community, the accounts and the time of an event, however wrong the rest of it is."""
+    """Read the community, the accounts and the time of an event, even if other parts of it are wrong."""
     if not isinstance(payload, dict):
         return NO_MENTIONS
     platform = payload.get("platform")
@@ -60,7 +60,7 @@ def find_mentions(payload: object) -> Mentions:
 
 
 def read_event(raw: bytes) -> dict[str, Any] | None:
-    """Return the event in a message, or None if there is none or it names no member."""
+    """Return the event in a message, or None if the message has no event or the event has no member."""
     try:
         payload = message.decode(raw).event
     except InvalidEvent:
@@ -69,9 +69,10 @@ def read_event(raw: bytes) -> dict[str, Any] | None:
 
 
 def mentions_any(raw: bytes, accounts: frozenset[Account]) -> bool:
-    """Whether the message's event names one of the accounts, or a message without an event holds one of the ids.
+    """Return whether the message's event names one of the accounts.
 
-    Without an event, the id must be a whole JSON string or number. A long id may also be a word in anything else.
+    If the message has no event: whether it contains one of the ids, as a whole JSON string or number. A long id may
+    also be a word in any other data.
     """
     if (payload := read_event(raw)) is not None:
         return any(_is_named(payload, account) for account in accounts)
@@ -84,7 +85,7 @@ def mentions_any(raw: bytes, accounts: frozenset[Account]) -> bool:
 
 
 def is_in_community(raw: bytes, community_id: str, platform: str | None) -> bool:
-    """Whether the message holds an event of this community, and of this platform if one is given."""
+    """Return whether the message contains an event of this community, and of this platform unless it is None."""
     try:
         payload = message.decode(raw).event
     except InvalidEvent:
@@ -95,24 +96,24 @@ def is_in_community(raw: bytes, community_id: str, platform: str | None) -> bool
 
 
 def _id(value: object) -> str:
-    """Return the id, also one that was wrongly sent as a number, or an empty string."""
+    """Return the id, even if it was wrongly sent as a number, or an empty string if there is none."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
 def _is_named(payload: dict[str, Any], account: Account) -> bool:
-    # The platform's name may be the broken field. Unknown fields may hold anything.
+    # If the platform is the broken field, the id alone decides. Unknown fields can contain anything.
     found = find_mentions(payload)
     if any(
         each == account or (each.account_id == account.account_id and not _is_slug(each)) for each in found.accounts
     ):
         return True
-    odd = ("member_id", "object_author_id")
+    id_fields = ("member_id", "object_author_id")
     rest = {
         name: value
         for name, value in payload.items()
-        if name not in event.Event.model_fields or (name in odd and not _id(value))
+        if name not in event.Event.model_fields or (name in id_fields and not _id(value))
     }
     return bool(rest) and bool(_pattern(account.account_id).search(_dumps(rest)))
 
@@ -126,12 +127,12 @@ def _is_slug(account: Account) -> bool:
 
 
 def _is_distinctive(account_id: str) -> bool:
-    """Whether the id is long and has digits, so that it cannot be an ordinary word of a message."""
+    """Return whether the id is long and has digits, so that it cannot be an ordinary word in a message."""
     return len(account_id) >= LONG_ID and any(map(str.isdigit, account_id))
 
 
 def _content(raw: bytes) -> bytes:
-    """Return the body of a message without the words of its envelope, or all of what is no message."""
+    """Return the body and the shown arguments of a message, or all of the data if it is not a message."""
     with suppress(orjson.JSONDecodeError):
         envelope = orjson.loads(raw)
         if isinstance(envelope, dict) and "body" in envelope:
@@ -149,7 +150,7 @@ def _dumps(value: object) -> bytes:
 
 
 def _layers(data: bytes, depth: int) -> Iterator[bytes]:
-    """Yield the data and what can be unpacked from it, also where the data is cut off."""
+    """Yield the data and everything that can be unpacked from it, even if the data is cut off."""
     yield data
     if not depth:
         return
@@ -162,7 +163,7 @@ def _layers(data: bytes, depth: int) -> Iterator[bytes]:
 def _decoded(data: bytes) -> Iterator[bytes]:
     for run in _BASE64.findall(data):
         letters = _NO_BASE64.sub(b"", run).replace(b"-", b"+").replace(b"_", b"/")
-        # A remainder of one letter was cut off, or this is not base64.
+        # A single remaining letter cannot be decoded: the rest is cut off, or this is not base64.
         whole = letters[: len(letters) - (len(letters) % 4 == 1)]
         with suppress(binascii.Error):
             yield binascii.a2b_base64(whole + b"=" * (-len(whole) % 4))
@@ -177,7 +178,7 @@ def _decompressed(data: bytes) -> Iterator[bytes]:
 
 @lru_cache(maxsize=64)
 def _pattern(account_id: str) -> re.Pattern[bytes]:
-    """Return a pattern that finds the id as a whole JSON value, in every spelling of JSON, but not as a key."""
+    """Return a pattern that finds the id as a whole JSON value, however JSON escapes it, but not as a key."""
     spelled = b"".join(map(_spelled, account_id))
     forms = [rb"([\"'])" + spelled + rb"\1(?!\s*:)"]
     if re.fullmatch(r"-?\d+", account_id, re.ASCII):

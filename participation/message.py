@@ -1,9 +1,9 @@
-"""The envelope: the Celery message, as it lies in a Redis list, that carries one event or points to a batch.
+"""The Celery message in a Redis list. It contains one event, a pointer to a batch, or a notice.
 
-`encode` writes what a stock worker reads, in ASCII and without what it does not need; `decode` reads what stock
-clients in any language write: protocol 2 and 1, every `body_encoding`, compressed or not, with the optional keys or
-without.
-What a message asks Celery to do (`eta`, `expires`, `callbacks`, …) is never acted on: the event has happened.
+`encode` writes messages that a stock worker can read, in ASCII and without optional parts. `decode` reads the messages
+of stock clients in any language: protocols 1 and 2, every `body_encoding`, compressed or not, with or without optional
+keys. Instructions for Celery in a message (`eta`, `expires`, `callbacks`, …) are ignored, because the event has already
+happened.
 """
 
 import binascii
@@ -32,9 +32,9 @@ _ENVELOPE: Final = (
     '"properties":{"correlation_id":"%b","delivery_info":{"exchange":"","routing_key":"QUEUE"},'
     '"body_encoding":"base64","delivery_tag":"%b"}}'
 )
-"""What Celery's protocol 2 and kombu require, and its implementations in other languages: celery-node wants the
-encoding, rusty-celery the time limits too. What all take for the default when it is absent is left out: it would be
-half of the rest, for Redis to keep, to write to its disk and to hand on."""
+"""The fields that Celery's protocol 2, kombu and the clients in other languages require. For example, celery-node
+requires the encoding, and rusty-celery the time limits. Fields for which all of them have a default are left out: they
+would make a message half as large again."""
 
 
 def _template(task: str, queue: str) -> bytes:
@@ -48,7 +48,7 @@ _NOTE_PRESENCE: Final = _template(NOTE_PRESENCE, NIGHTLY)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What participation reads from a message. `event` is not validated yet."""
+    """The parts of a message that participation reads. `event` is not validated yet."""
 
     event: object
     import_id: str | None = None
@@ -56,17 +56,17 @@ class Message:
 
 
 def sent_at_header() -> dict[str, Any]:
-    """Return the header that participation adds to Celery's: the time of sending."""
+    """Return the header that participation adds to Celery's: the time of sending, in seconds since 1970."""
     return {"sent_at": round(time.time(), 3)}
 
 
 def encode(event: object, import_id: object = None) -> bytes:
-    """Write the message (protocol 2) for an event that `participation.event.encode` has written."""
+    """Return the message (protocol 2) for an event, given as `participation.event.encode` returns it."""
     return encode_json(orjson.dumps(event), import_id)
 
 
 def encode_json(event: bytes, import_id: object = None, task_id: str | None = None) -> bytes:
-    """Write the message (protocol 2) for an event's JSON. task_id: a new one if None."""
+    """Return the message (protocol 2) for an event, given as JSON. task_id: None for a new id."""
     more = b',"sent_at":%.3f' % time.time()
     if import_id is not None:
         more += b',"import_id":"%b"' % str(import_id).encode()
@@ -74,17 +74,17 @@ def encode_json(event: bytes, import_id: object = None, task_id: str | None = No
 
 
 def encode_pointer(batch_id: str) -> bytes:
-    """Write the message (protocol 2) of the task that stores a claimed batch."""
+    """Return the message (protocol 2) of the task that stores a claimed batch."""
     return _write(_FLUSH_BATCH, b'"%b"' % batch_id.encode(), b"('%b',)" % batch_id.encode(), b"", new_id())
 
 
 def encode_presence(presence: bytes) -> bytes:
-    """Write the message (protocol 2) of the task that notes whether a bot is in a community; its argument is JSON."""
+    """Return the message (protocol 2) of the task that stores the presence of a bot. presence: the notice as JSON."""
     return _write(_NOTE_PRESENCE, presence, b"(...)", b"", new_id())
 
 
 def new_id() -> str:
-    """Return a UUID of version 4, as Celery names its tasks, in a third of the time that `uuid4` takes."""
+    """Return a new id for a task: a UUID of version 4, in a third of the time that `uuid4` takes."""
     digits = urandom(16).hex()
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
@@ -92,7 +92,7 @@ def new_id() -> str:
 def _write(template: bytes, argument: bytes, shown: bytes, more: bytes, task_id: str) -> bytes:
     """Fill in a template for a task with one argument, given as JSON.
 
-    shown: how Flower and logs show the arguments. more: headers beside Celery's own. Both as JSON writes them.
+    shown: the arguments as Flower and logs show them. more: additional headers. Both are already written as JSON.
     """
     body = binascii.b2a_base64(b"[[%b],{},{}]" % argument, newline=False)
     one = task_id.encode()
@@ -100,7 +100,7 @@ def _write(template: bytes, argument: bytes, shown: bytes, more: bytes, task_id:
 
 
 def decode(raw: bytes) -> Message:
-    """Read one element of the events list; raise `InvalidEvent`, whose code names what is wrong with it."""
+    """Read one element of the events list. Raises `InvalidEvent`, whose `code` says what is wrong with it."""
     envelope = _json(raw, "message", "not_json")
     if not isinstance(envelope, dict) or "body" not in envelope:
         raise InvalidEvent("message", "must be a Celery message: a JSON object with a body", raw, "not_a_message")
@@ -114,13 +114,16 @@ def decode(raw: bytes) -> Message:
 
 
 def only_event(args: object, kwargs: object) -> object:
-    """Return the event out of a call's arguments, positional or by its name; raise `InvalidEvent` for another call."""
+    """Return the event: the only argument of a call, given by position or by name.
+
+    Raises `InvalidEvent` for any other arguments.
+    """
     match args, kwargs:
         case ([event], {**rest}) if not rest:
             return event
         case ([], {"event": event, **rest}) if not rest:
             return event
-    raise InvalidEvent("arguments", "must be exactly one: event", [args, kwargs], "arguments")
+    raise InvalidEvent("arguments", "must be exactly one, the event", [args, kwargs], "arguments")
 
 
 def _json(text: bytes | str, part: str, code: str) -> object:
@@ -164,16 +167,18 @@ def _unpack(data: bytes, compression: object) -> bytes:
     try:
         unpacked = decompressor.decompress(data, UNPACKED_BYTES + 1)
     except ERRORS as error:
-        raise InvalidEvent("body", f"must be what its compression says ({error})", data, "compression") from error
+        raise InvalidEvent(
+            "body", f"must be in the format of its compression ({error})", data, "compression"
+        ) from error
     if len(unpacked) > UNPACKED_BYTES:
         raise InvalidEvent("body", f"must unpack to at most {UNPACKED_BYTES:,} bytes", data, "compression")
     if not decompressor.eof:
-        raise InvalidEvent("body", "must be compressed data to its end", data, "compression")
+        raise InvalidEvent("body", "must be complete compressed data", data, "compression")
     return unpacked
 
 
 def _call(header: Mapping[str, Any], body: object) -> tuple[object, object]:
-    """Return the arguments of the call, wherever the protocol has them."""
+    """Return the arguments of the call. Each protocol has them in a different place."""
     if "task" in header:
         task, parts = header["task"], body
         if not isinstance(parts, list):
@@ -189,7 +194,7 @@ def _call(header: Mapping[str, Any], body: object) -> tuple[object, object]:
 
 
 def import_id(value: object) -> str | None:
-    """Return the header as the id of an import, None if it is none."""
+    """Return the id of an import from the value of a header, or None if the value is not a UUID."""
     try:
         return str(UUID(value)) if isinstance(value, str) else None
     except ValueError:

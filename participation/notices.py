@@ -1,4 +1,4 @@
-"""The wire contract of notices: what bots say besides events. Today one kind, the presence of a bot in a community."""
+"""Notices: messages of bots that are not events. There is one kind, the presence of a bot in a community."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,7 +11,7 @@ from participation.errors import InvalidEvent
 
 
 class Presence(NamedTuple):
-    """The bot of a platform was removed from a community, or is there again, at this moment."""
+    """The bot of a platform was removed from a community, or is in it again, since `changed_at`."""
 
     community_id: str
     platform: str
@@ -20,14 +20,14 @@ class Presence(NamedTuple):
 
 
 def encode_presence(presence: Presence) -> bytes:
-    """Write the notice as the JSON object that travels."""
+    """Return the notice as the JSON text that is sent."""
     return orjson.dumps({**presence._asdict(), "changed_at": event.format_time(presence.changed_at)})
 
 
 def decode_presence(value: object) -> Presence:
-    """Read a notice: a JSON object with the fields of `Presence`. Raises `InvalidEvent`, which names what is wrong."""
+    """Return the notice in a JSON object with the fields of `Presence`. Raises `InvalidEvent`."""
     if not isinstance(value, Mapping) or set(value) != set(Presence._fields):
-        raise InvalidEvent("notice", f"must be one JSON object of {', '.join(Presence._fields)}", value)
+        raise InvalidEvent("notice", f"must be one JSON object with the fields {', '.join(Presence._fields)}", value)
     given: Mapping[str, Any] = value
     event.check(community_id=given["community_id"], platform=given["platform"])
     if not isinstance(given["is_present"], bool):
@@ -35,5 +35,5 @@ def decode_presence(value: object) -> Presence:
     try:
         return Presence(**{**given, "changed_at": event.parse_time(given["changed_at"])})
     except ValueError as error:
-        rule = "must be an RFC 3339 time with an offset, not before 2000 and at most 5 minutes ahead of the clock"
+        rule = "must be an RFC 3339 time with an offset, not before 2000 and at most 5 minutes in the future"
         raise InvalidEvent("changed_at", rule, given["changed_at"]) from error

@@ -642,7 +642,8 @@ def test_decode__names_the_field_and_the_rule_and_quotes_the_value() -> None:
     value = event(platform="Discord", member_id=5)
     error = refusal(value)
     assert str(error) == (
-        "platform: must be a slug of 1–32 characters a–z, 0–9, _ or -, as in discord, telegram, irc; got 'Discord'"
+        "platform: must be a slug of 1–32 characters a–z, 0–9, _ or -, for example discord, telegram or irc; "
+        "got 'Discord'"
     )
     assert (error.field, error.raw, error.code) == ("platform", value, "invalid_event")
     assert isinstance(error, ValueError)

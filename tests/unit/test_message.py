@@ -596,13 +596,13 @@ def test_decode__refuses_poison_with_its_code(code: str, raw: bytes) -> None:
             "compression: must be one of application/x-gzip, application/x-bz2, application/x-lzma",
         ),
         (v2(body=""), "body: must be JSON"),
-        (packed(b"x" * 99, "application/x-bz2"), "body: must be what its compression says"),
+        (packed(b"x" * 99, "application/x-bz2"), "body: must be in the format of its compression"),
         (v2(body=5), "body: must be a string, an array or an object"),
         (v2(body="!"), "body: must be base64"),
         (v2(properties={"body_encoding": "base32"}), "body_encoding: must be base64, utf-8 or absent"),
         (v2(headers={"task": "celery.ping"}), "task: must be participation.track_event, not 'celery.ping'"),
         (v2(body=b64(b"{}")), "body: must be an array of arguments and keyword arguments"),
-        (v2([], {}), "arguments: must be exactly one: event"),
+        (v2([], {}), "arguments: must be exactly one, the event"),
     ],
 )
 def test_decode__says_what_is_wrong_and_where(raw: bytes, said: str) -> None:
