@@ -1,4 +1,4 @@
-"""How many messages wait in the events queue, and waiting until there is room."""
+"""Counts the messages that wait in the events queue, and waits until there is room."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from participation import keys
 from participation.errors import Unavailable
 
 QUEUE_LIMIT: Final = 50_000
-"""Waiting events at which a program that sends many events pauses, so that Redis does not fill."""
+"""Programs that send many events pause while more than this wait, so that Redis does not become full."""
 
 PAUSE_SECONDS: Final = 0.05
 

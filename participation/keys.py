@@ -2,19 +2,19 @@
 
 from typing import Final
 
-# Tasks. Bots in other languages send the first ones.
+# Tasks. Bots in other languages send the first two.
 
 TRACK_EVENT: Final = "participation.track_event"
 """Name of the task that bots call (fixed)."""
 
 NOTE_PRESENCE: Final = "participation.note_presence"
-"""Name of the task that notes whether a platform's bot is in a community."""
+"""Name of the task that stores whether a platform's bot is in a community."""
 
 FLUSH_BATCH: Final = "participation.flush_batch"
 """Name of the task that stores a claimed batch."""
 
 COMPUTE_DUE_DAYS: Final = "participation.compute_due_days"
-"""Name of the task that asks for the computation of every due day. Beat sends it."""
+"""Name of the task that sends a task for every due day. Beat sends it."""
 
 COMPUTE_HIGHLIGHTS: Final = "participation.compute_highlights"
 """Name of the task that computes one local day of a community."""
@@ -28,16 +28,16 @@ STOP_WORKER: Final = "participation_halt"
 # Queues, which are Redis lists.
 
 EVENTS: Final = "participation.events"
-"""Queue, and so the Redis list, into which every event goes (fixed)."""
+"""Name of the queue of events, and of its Redis list (fixed)."""
 
 EVENT_LISTS: Final = (EVENTS, *(f"{EVENTS}\x06\x16{priority}" for priority in range(1, 10)))
-"""The lists in which kombu may put a message of this queue: one for each priority that a caller can give."""
+"""The Redis lists of this queue: kombu uses one for each priority that a caller can give."""
 
 FLUSH: Final = "participation.flush"
-"""Queue of the pointer tasks, each naming one claimed batch."""
+"""Queue of the pointers: tasks that each store one claimed batch."""
 
 NIGHTLY: Final = "participation.nightly"
-"""Queue of the tasks that Beat asks for."""
+"""Queue of the tasks that Beat sends, and of the tasks that these send."""
 
 # Other keys.
 
@@ -49,10 +49,10 @@ PROBE: Final = "participation.probe"
 
 
 def batch(batch_id: str) -> str:
-    """Name the list that holds the messages of a claimed batch until they are committed."""
+    """Return the name of the list that contains the messages of a claimed batch until they are committed."""
     return f"participation.batch.{batch_id}"
 
 
 def import_progress(import_id: object) -> str:
-    """Name the key that counts how many events an import has sent. It is set in the transaction that sends them."""
+    """Return the name of the key with the progress of an import. The transaction that sends events sets it."""
     return f"participation.import.{import_id}"

@@ -1,7 +1,7 @@
-"""Log lines: a constant event name with fields, as in `batch_stored batch_id=4f1c stored=5000 duration_seconds=0.074`.
+"""Log lines: a constant event name with fields, for example `batch_stored batch_id=4f1c duration_seconds=0.074`.
 
-Fields are ids, counts and errors. Payloads and credentials are never logged. Each record also carries `event` and
-`fields`, for handlers that write structured output.
+Fields are ids, counts and errors. Payloads and credentials are never logged. Each record also has the attributes
+`event` and `fields`, for handlers that write structured output.
 """
 
 import logging
@@ -11,7 +11,7 @@ import time
 from typing import Final
 
 THROTTLE_SECONDS: Final = 60.0
-"""Least time between two lines of the same throttled event."""
+"""Shortest time between two lines of the same throttled event."""
 
 _UNQUOTED: Final = re.compile(r"[\w.,:;@/+*#…-]+")
 
@@ -19,7 +19,7 @@ _UNQUOTED: Final = re.compile(r"[\w.,:;@/+*#…-]+")
 def event(name: str, *, level: int = logging.INFO, advice: str = "", stacklevel: int = 1, **fields: object) -> None:
     """Log an event under the name of the calling module.
 
-    name: a constant, in snake_case. advice: what follows from it, or what to do. stacklevel: 1 is the caller.
+    name: a constant, in snake_case. advice: what happens now, or what to do. stacklevel: 1 is the caller.
     """
     logger = logging.getLogger(sys._getframe(stacklevel).f_globals["__name__"])
     if logger.isEnabledFor(level):
@@ -28,14 +28,14 @@ def event(name: str, *, level: int = logging.INFO, advice: str = "", stacklevel:
 
 
 class Throttle:
-    """Logs trouble that may come with every message: each event name at most once in so many seconds."""
+    """Logs problems that can occur with every message, each event name at most once in a number of seconds."""
 
     def __init__(self, seconds: float = THROTTLE_SECONDS) -> None:
         self._seconds = seconds
         self._next_at: dict[str, float] = {}
 
     def warn(self, name: str, *, advice: str = "", **fields: object) -> None:
-        """Log a warning, or nothing if this event was logged a short while ago."""
+        """Log a warning, unless this event was logged a short while ago."""
         if self._is_due(name):
             event(name, level=logging.WARNING, advice=advice, stacklevel=2, **fields)
 

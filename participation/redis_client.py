@@ -1,4 +1,4 @@
-"""Clients of Redis, for all that does not go through Celery."""
+"""Clients of Redis, for everything that does not use Celery's own connections."""
 
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Final
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from redis import Redis
 
 MAX_CONNECTIONS: Final = 10_000
-"""Most connections of one client: so many threads may wait for an answer at once. redis-py's default is 100."""
+"""Maximum number of connections of a client, and so of threads that use it at once. redis-py's default is 100."""
 
 NEARLY_FULL: Final = 0.9
-"""Share of Redis' memory limit at which a starting worker first makes room, and from which `doctor` warns."""
+"""Share of Redis' memory limit from which a starting worker makes room, and `doctor` warns."""
 
 
 def connect_within(url: str, seconds: float) -> "Redis":
-    """Return a client whose first command, with connecting and logging in, succeeds or fails within so many seconds.
+    """Return a client whose first command succeeds or fails within this time, including connecting and logging in.
 
     Raises `ConfigError` if `url` is not a URL of Redis.
     """
     parts = urlsplit(url)
-    # Steps that each may wait: connect, answer, and before that log in and select a database.
+    # Each step may wait: connect, log in, select a database, and get the answer.
     steps = 2 + (parts.password is not None) + (parts.path.strip("/") not in {"", "0"})
     return connect(url, seconds / steps)
 
@@ -50,11 +50,11 @@ def connect(url: str, timeout_seconds: float) -> "Redis":
             socket_connect_timeout=timeout_seconds,
             retry=Retry(NoBackoff(), 0),
             max_connections=MAX_CONNECTIONS,
-            # Nothing is asked at the start of a connection that we do not need: each answer may be slow.
+            # A new connection asks for nothing that we do not need, because each answer may be slow.
             protocol=2,
             **anonymous,
         )
-        # Made and thrown away: otherwise a wrong option in the URL would only be noticed on connecting.
+        # Created only to find a wrong option in the URL now, and not at the first connection.
         client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
     except (ValueError, TypeError, RedisError) as error:
         raise ConfigError(f"REDIS_URL: {error}: write it as redis://:password@host:port/0") from error

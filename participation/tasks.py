@@ -1,6 +1,7 @@
-"""The Celery tasks: a few lines each that call the other packages. Engines and clients are made on first use.
+"""The Celery tasks. Each is a few lines that call the other packages. Engines and clients are created on first use.
 
-The other packages are imported when a task runs: a bot that only publishes loads neither SQLAlchemy nor psycopg2.
+The other packages are imported when a task runs, so that a bot that only publishes loads neither SQLAlchemy nor
+psycopg2.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ LONGEST_PAUSE_SECONDS = 15.0
 """Longest pause before a batch is tried again."""
 
 REASON_CHARACTERS = 500
-"""Most characters of an unexpected error in the log line of the worker that stops for it."""
+"""Maximum length of an unexpected error in the log line of the worker that it stops, in characters."""
 
 REDIS_TIMEOUT_SECONDS = 30.0
-"""Longest wait for Redis to hand over a batch."""
+"""Longest wait for an answer of Redis while a batch is read."""
 
 
 @cache
@@ -56,13 +57,14 @@ def _redis() -> Redis:
 
 @app.task(base=TrackEvent, name=keys.TRACK_EVENT, bind=True, shared=False)
 def track_event(self: Task[Any, Any], event: object) -> dict[str, int] | None:
-    """Store one event. A stock worker that consumes the events queue runs this: it is correct, but slow.
+    """Store one event.
 
-    Bots call `track_event.delay(event)` and never this body.
+    Bots call `track_event.delay(event)`. Only a stock worker that consumes the events queue runs this function. That is
+    correct, but slow.
     """
     from participation.ingest.flush import store_elements
 
-    # Encoded again as it came, with kombu's own types, so that it is judged like every other message.
+    # Encoded again, with kombu's own types, so that it is checked like every other message.
     headers = {"task": keys.TRACK_EVENT, "import_id": (self.request.headers or {}).get("import_id")}
     raw = json.dumps({"body": [[event], {}], "headers": headers}).encode()
     batch_id = uuid5(NAMESPACE_OID, f"{self.request.id} {event!r}").hex
@@ -79,16 +81,16 @@ def track_event(self: Task[Any, Any], event: object) -> dict[str, int] | None:
 def track_events(
     events: Iterable[Event | Mapping[str, Any]], queue_limit: int | None = events_queue.QUEUE_LIMIT
 ) -> int:
-    """Publish many events, hundreds to a round trip; return how many once Redis has acknowledged them all.
+    """Publish many events, hundreds in each round trip; return how many, after Redis has acknowledged all of them.
 
     events: each in any form that `track_event.delay` takes. They are read as they are sent, so a generator of millions
-    does not fill the memory. queue_limit: after the first 500 events, wait while more than so many events wait for a
-    worker, so that Redis does not fill; None never waits.
+    does not fill the memory. queue_limit: after the first 500 events, wait while more than this many events wait for a
+    worker, so that Redis does not become full. None: never wait.
 
     Raises `InvalidEvent` for the first event that breaks a rule, with its `index`. Raises `Unavailable` if Redis
     refuses, or does not answer a round trip within `PARTICIPATION_PUBLISH_TIMEOUT_SECONDS`. The `acknowledged` of both
-    is how many events, counted from the first, Redis has certainly taken. It is safe to send again from there:
-    duplicates are recognised.
+    is how many events, counted from the first, Redis has certainly taken. Sending the events after them again is safe,
+    because duplicates are recognised.
     """
     return send_events(track_event, events, queue_limit)
 
@@ -97,7 +99,7 @@ def track_events(
 def flush_batch(self: Task[Any, Any], batch_id: str) -> dict[str, int] | None:
     """Store a claimed batch; return the counts of its events, or None if it was stored before.
 
-    An error that is not known to pass by itself stops the worker: every batch would fail, and a person has to look.
+    An unexpected error stops the worker: every other batch would fail too, until a person corrects the cause.
     """
     from participation.ingest.flush import flush
 
@@ -114,7 +116,7 @@ def flush_batch(self: Task[Any, Any], batch_id: str) -> dict[str, int] | None:
 
 @app.task(name=keys.COMPUTE_DUE_DAYS, shared=False)
 def compute_due_days() -> int:
-    """Ask for the computation of every local day that has closed and changed; return how many there are."""
+    """Send a task for every local day that has ended and changed since it was computed; return how many there are."""
     from participation.highlights.compute import list_due_days
 
     days = list_due_days(_engine())
@@ -126,7 +128,10 @@ def compute_due_days() -> int:
 
 @app.task(name=keys.COMPUTE_HIGHLIGHTS, autoretry_for=(Unavailable,), retry_backoff=True, shared=False)
 def compute_highlights(community_id: str, highlight_date: str) -> bool:
-    """Compute one local day (as "2026-03-29") of a community; return False if the community is unknown."""
+    """Compute one local day of a community; return False if the community is unknown.
+
+    highlight_date: for example "2026-03-29".
+    """
     from participation.highlights.compute import compute_day
     from participation.store.database import transaction
 
@@ -136,9 +141,10 @@ def compute_highlights(community_id: str, highlight_date: str) -> bool:
 
 @app.task(name=keys.NOTE_PRESENCE, autoretry_for=(Unavailable,), retry_backoff=True, max_retries=None, shared=False)
 def note_presence(notice: object = None) -> bool:
-    """Store that a bot was removed from a community or is there again, as `notices.Presence` describes it.
+    """Store that a bot was removed from a community, or is in it again.
 
-    Returns False if a later notice was stored before, or if the notice is invalid, which is logged.
+    notice: a JSON object with the fields of `notices.Presence`. Returns False if a later notice was stored
+    before, or if the notice is invalid, which is logged.
     """
     from participation.notices import decode_presence
     from participation.store.communities.presence import store_presence
@@ -155,7 +161,7 @@ def note_presence(notice: object = None) -> bool:
 
 @app.task(name=keys.MAINTAIN, shared=False)
 def maintain() -> list[str]:
-    """Make the partitions ahead, delete the rows of old batches, and delete the data of communities without a bot.
+    """Create the coming partitions, and delete the rows of old batches and the data of bots that were removed.
 
     Returns the names of the new partitions.
     """
@@ -174,6 +180,6 @@ def maintain() -> list[str]:
 
 def _pause(tries: int) -> float:
     """Return the seconds to wait before the next try: exponential backoff, limited, with jitter."""
-    # Shorter than the sweeper's wait. Otherwise the sweeper would hand out the batch a second time.
+    # Shorter than the time after which the sweep publishes the batch again.
     longest = min(LONGEST_PAUSE_SECONDS, settings.load().sweep_after_seconds / 2)
     return min(longest, 0.5 * 2.0 ** min(tries, 10)) * random.uniform(0.5, 1.0)  # noqa: S311

@@ -1,4 +1,4 @@
-"""What an ordinary Celery worker does besides its tasks: it claims events and sweeps open batches."""
+"""Extends an ordinary Celery worker: it claims events, and publishes lost pointers of open batches again."""
 
 from __future__ import annotations
 
@@ -27,28 +27,29 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 CLAIM_TIMEOUT_SECONDS = 2.0
-"""Longest wait for Redis in one look at the queue. The worker's event loop stands still meanwhile."""
+"""Longest wait for Redis in one claim or sweep. The worker's event loop is blocked meanwhile."""
 
 SWEEP_SECONDS = 5.0
-"""How often, at least, a worker looks for batches whose pointer was lost."""
+"""Longest time between two sweeps, which look for batches whose pointer was lost."""
 
 YOUNG_OBJECTS = 100_000
-"""New objects after which a worker process collects garbage cycles: far more than Python's default."""
+"""Number of new objects after which a worker process collects garbage. Far more than Python's default."""
 
 WARN_SECONDS = 10.0
-"""Least time between two log lines about the same trouble with Redis."""
+"""Shortest time between two log lines about the same problem with Redis."""
 
 
 @worker_init.connect
 def prepare(sender: Any, **_: object) -> None:
     """Prepare a worker that is about to start: check its settings and its database, and add the step that claims.
 
-    Ends the process with code 2 if the settings or the schema are wrong. It does not wait for a server that is away.
+    Ends the process with code 2 if the settings or the schema are wrong. If a server does not
+    answer, it does not wait.
     """
     if sender.app is not app:
         return
     app.steps["consumer"].add(ClaimStep)
-    # Workers need not know of each other: what they share is in Redis and PostgreSQL.
+    # Workers do not need to know each other: all that they share is in Redis and PostgreSQL.
     sender.options.update(without_gossip=True, without_mingle=True)
     try:
         extras.require("server")
@@ -62,7 +63,10 @@ def prepare(sender: Any, **_: object) -> None:
 
 @worker_process_init.connect
 def tune_garbage_collection(**_: object) -> None:
-    """Collect less often: inherited objects stay, and a batch is thousands of objects without reference cycles."""
+    """Collect garbage less often, and never inherited objects.
+
+    A batch has thousands of objects, and none of them are in reference cycles.
+    """
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
 
@@ -82,9 +86,9 @@ def _check_and_make_room() -> None:
 
 
 def _make_room(client: Redis, engine: Engine, size: int) -> None:
-    """While Redis is full, store the messages that wait now: Celery writes to Redis at its start, and would fail.
+    """While Redis is full, store the messages that wait now. Otherwise Celery's first writes to Redis would fail.
 
-    Messages that bots send meanwhile are left, because they may come as fast as this makes room.
+    Does not store messages that bots send meanwhile, because they can arrive as fast as this makes room.
     """
     from participation.ingest.flush import flush
 
@@ -104,7 +108,7 @@ def _is_full(client: Redis) -> bool:
 
 @control_command(name=keys.STOP_WORKER, args=[("reason", str)])
 def stop_worker(_state: Any, reason: str) -> None:
-    """End the worker with exit code 1, after the batches that it is storing."""
+    """End the worker with exit code 1, after it has stored the batches that it is working on."""
     log.event(
         "worker_halted",
         level=logging.CRITICAL,
@@ -116,7 +120,7 @@ def stop_worker(_state: Any, reason: str) -> None:
 
 
 class Consumer(consumer.Consumer):
-    """Celery's consumer. When it comes back to a full Redis, it makes room before it declares its queues."""
+    """Celery's consumer. When it reconnects to a full Redis, it makes room before it declares its queues."""
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         super().on_connection_error_after_connected(exc)
@@ -144,15 +148,15 @@ class ClaimStep(bootsteps.StartStopStep):
         self.throttle = log.Throttle(WARN_SECONDS)
 
     def include_if(self, parent: Any) -> bool:
-        """Claim only where pointers are consumed: not in a worker for the nightly queue or the raw events."""
+        """Claim only if the worker consumes pointers. A worker for only the nightly or events queue does not."""
         return keys.FLUSH in parent.app.amqp.queues.consume_from
 
     def start(self, parent: Any) -> None:
         self.redis = redis_client.connect(self.settings.redis(), CLAIM_TIMEOUT_SECONDS)
         repeat = parent.timer.call_repeatedly
         self.timers = [
-            repeat(self.settings.claim_interval_seconds, self._guarded, (self._claim,)),
-            repeat(min(SWEEP_SECONDS, self.settings.sweep_after_seconds / 2), self._guarded, (self._sweep,)),
+            repeat(self.settings.claim_interval_seconds, self._try, (self._claim,)),
+            repeat(min(SWEEP_SECONDS, self.settings.sweep_after_seconds / 2), self._try, (self._sweep,)),
         ]
 
     def stop(self, parent: Any) -> None:
@@ -172,9 +176,9 @@ class ClaimStep(bootsteps.StartStopStep):
         for batch_id in sweep(client, self.settings.sweep_after_seconds, self.limits.waiting):
             log.event("batch_overdue", level=logging.WARNING, batch_id=batch_id)
 
-    def _guarded(self, look: Callable[[Any], None]) -> None:
-        """Look at Redis. If it is away, warn at most every 10 s: a later look finds whatever this one missed."""
+    def _try(self, step: Callable[[Any], None]) -> None:
+        """Run a step. If Redis does not answer, warn at most every 10 s; a later run does what this one missed."""
         try:
-            look(self.redis)
+            step(self.redis)
         except RedisError as error:
             self.throttle.warn("claim_failed", detail=error)
