@@ -1,7 +1,7 @@
-"""① The bot's side: the task behind `track_event.delay`, many events at once, and publishing without waiting.
+"""① Publishing, on the bot's side: the task behind `track_event.delay`, `track_events`, and `track`.
 
 `track(event)` is for programs that must not block, such as a bot's event loop. It checks the event, puts it into a
-queue and returns. It uses one `Publisher` for the process, made at the first call.
+queue and returns. It uses one `Publisher` for the process, created at the first call.
 """
 
 from collections.abc import Mapping
@@ -20,15 +20,19 @@ def _publisher() -> Publisher:
 
 
 def track(event: Event | Mapping[str, Any]) -> bool:
-    """Publish an event without waiting, as `Publisher.track` does. Raises `ConfigError` if `REDIS_URL` is missing."""
+    """Publish an event without waiting; return whether it was taken.
+
+    event: in any form that `track_event.delay` takes. It is refused, and a warning is logged, when queue and spool are
+    full. Raises `InvalidEvent` if the event breaks a rule, and `ConfigError` if `REDIS_URL` is missing.
+    """
     return _publisher().track(event)
 
 
 def flush(seconds: float = CLOSE_SECONDS) -> Left:
-    """Wait until Redis has everything, as `Publisher.flush` does."""
+    """Wait at most this long until Redis has all events; return what is left. This blocks an event loop."""
     return _publisher().flush(seconds)
 
 
 def counters() -> Counters:
-    """Return the counts of this process, as `Publisher.counters` does."""
+    """Return the counts of the events of this process so far."""
     return _publisher().counters()

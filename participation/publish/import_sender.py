@@ -1,7 +1,7 @@
-"""Sending messages together with a count of them, for imports and replays.
+"""Sends the messages of imports and replays, and stores their progress in the same Redis transaction.
 
-`sender` sends what bots publish, with one command; here a transaction also notes the progress, so that after a lost
-answer the import can tell whether Redis took the messages.
+If the answer of Redis is lost, the progress shows whether Redis took the messages. The events of bots are sent by
+`sender`, with one command.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ PROGRESS_SECONDS: Final = 3600
 
 
 def send(redis: Redis, messages: Sequence[bytes], import_id: UUID, progress: str) -> None:
-    """Put the messages into the events list and note the import's progress: both or neither.
+    """Put the messages into the events list and store the import's progress: both or neither.
 
-    When this returns, Redis has acknowledged them. Raises `Unavailable`: then `read_progress` tells whether it took
-    them.
+    When this returns, Redis has acknowledged them. Raises `Unavailable` if Redis does not answer. Then `read_progress`
+    shows whether Redis took them.
     """
     try:
         with redis.pipeline(transaction=True) as pipe:
@@ -34,9 +34,9 @@ def send(redis: Redis, messages: Sequence[bytes], import_id: UUID, progress: str
 
 
 def read_progress(redis: Redis, import_id: UUID) -> str | None:
-    """Return the progress that the import noted last, or None. Raises `Unavailable`."""
+    """Return the progress that the import stored last, or None. Raises `Unavailable`."""
     try:
-        noted = redis.get(keys.import_progress(import_id))
+        progress = redis.get(keys.import_progress(import_id))
     except RedisError as error:
         raise Unavailable(f"Redis: {error}") from error
-    return noted.decode() if isinstance(noted, bytes) else None
+    return progress.decode() if isinstance(progress, bytes) else None

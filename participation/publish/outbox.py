@@ -1,4 +1,4 @@
-"""How items leave a bot: to Redis; while Redis does not answer, into the spool on disk; and from there to Redis."""
+"""Sends the items of a bot to Redis. While Redis does not answer, saves them to the spool and sends them later."""
 
 import logging
 import math
@@ -25,13 +25,13 @@ ADOPT_SECONDS: Final = 60.0
 """How often to look for the spools of processes that no longer run."""
 
 SLICE: Final = 50
-"""Messages that are encoded before the bot's own threads get the interpreter lock."""
+"""Number of messages that are encoded before a short pause, in which the bot's own threads can run."""
 
 YIELD_SECONDS: Final = 0.0001
 
 
 class Outbox:
-    """Sends items, and keeps them on disk while Redis does not answer. One thread uses it.
+    """Sends items, and keeps them on disk while Redis does not answer. Only one thread may use it.
 
     Another thread may call `end`, `before_fork` and `after_fork` meanwhile. sent: how many items Redis has
     acknowledged, including those from the spools of other processes.
@@ -43,9 +43,9 @@ class Outbox:
         self._folder = folder
         self._spool_bytes = spool_bytes
         self._spools: list[Spool] = []
-        self._left = 0
-        self._parked = 0
-        self._parked_paths: list[Path] = []
+        self._at_end = 0
+        self._in_fork = 0
+        self._paths_in_fork: list[Path] = []
         # Held while a thread uses a spool.
         self._disk = threading.RLock()
         self._try_at = self._save_at = self._adopt_at = 0.0
@@ -54,12 +54,12 @@ class Outbox:
 
     @property
     def spooled(self) -> int:
-        """How many items are in the spools. An item that is being moved may count twice, but never not at all."""
-        return self._left + self._parked + sum(spool.length for spool in list(self._spools))
+        """How many items are in the spools. An item that is being moved may count twice, but is never left out."""
+        return self._at_end + self._in_fork + sum(spool.length for spool in list(self._spools))
 
     @property
     def due_seconds(self) -> float:
-        """Seconds until there is work even if no new item comes."""
+        """Seconds until there is work again if no new item comes."""
         return max(0.0, (self._try_at if self._spools else self._adopt_at) - time.monotonic())
 
     def send(self, items: Sequence[Item]) -> bool:
@@ -71,7 +71,7 @@ class Outbox:
                 self._sender.push(_messages(name, group), name)
         except (RedisError, OSError) as error:
             self._is_down = True
-            # A program that ends does not retry.
+            # A program that is ending does not retry.
             self._try_at = math.inf if self._is_ending else time.monotonic() + RETRY_SECONDS
             advice = "events are kept on disk until Redis answers"
             self._throttle.warn("redis_unavailable", advice=advice, detail=error, folder=self._folder)
@@ -112,7 +112,7 @@ class Outbox:
         if items and not self.send(items):
             return False
         with self._disk:
-            # If it was closed meanwhile, the next process that opens it sends them once more.
+            # If it was closed meanwhile, the next process that opens it sends the items again.
             if spool in self._spools:
                 self._remove(spool, last)
                 if not spool.length:
@@ -121,11 +121,11 @@ class Outbox:
         return True
 
     def _set_aside(self, spool: Spool, error: sqlite3.Error) -> None:
-        """Set a damaged spool aside, so that others do not wait behind it for ever. Raise any other error."""
+        """Rename a damaged spool, so that the next spools are sent. Raise any other error."""
         if not is_damage(error):
             raise error
         self._spools.remove(spool)
-        advice = "set aside, with what is left in it"
+        advice = "the file was renamed and is not sent"
         log.event("spool_damaged", level=logging.ERROR, advice=advice, detail=error, path=spool.path)
         spool.set_aside()
 
@@ -134,7 +134,7 @@ class Outbox:
             spool.remove(last)
         except sqlite3.Error as error:
             # Deleting rows needs room on the disk. Redis has these items, so the next ones must not wait.
-            self._warn_of_disk("the spool still holds what was sent", error)
+            self._warn_of_disk("the spool still contains items that were sent", error)
 
     def _warn_of_disk(self, advice: str, error: Exception) -> None:
         self._throttle.warn("spool_unavailable", advice=advice, detail=error, folder=self._folder)
@@ -145,22 +145,22 @@ class Outbox:
             self._spools = [*abandoned(self._folder, self._spool_bytes), *self._spools]
 
     def stop_retrying(self) -> None:
-        """Do not retry or pause from now on: the program ends."""
+        """Do not retry or pause from now on, because the program is ending."""
         self._is_ending = True
 
     def end(self, rest: Iterable[Sequence[Item]]) -> None:
-        """Put the rest into the spool, and close it."""
+        """Put the remaining items into the spool, and close it."""
         with self._disk:
-            if self._is_closing:  # a signal handler interrupted this very method
+            if self._is_closing:  # a signal handler interrupted this method and called it again
                 return
             self._is_closing = True
             try:
                 for items in rest:
                     if not self.save(items):
                         break
-                self._left = self.spooled
+                self._at_end = self.spooled
                 self._close()
-            finally:  # after a Ctrl-C in here, a second call must work
+            finally:  # a second call must work, for example after a Ctrl-C
                 self._is_closing = False
 
     def _close(self) -> None:
@@ -170,24 +170,24 @@ class Outbox:
                 spool.close()
 
     def before_fork(self) -> None:
-        """Close the spools: SQLite connections must not be carried over a fork."""
+        """Close the spools, because a child process must not use the SQLite connections of its parent."""
         self._disk.acquire()
-        self._parked_paths = [spool.path for spool in self._spools]
-        self._parked = sum(spool.length for spool in self._spools)
+        self._paths_in_fork = [spool.path for spool in self._spools]
+        self._in_fork = sum(spool.length for spool in self._spools)
         self._close()
 
     def after_fork(self) -> None:
-        """Open the spools again, in the parent."""
-        for path in self._parked_paths:
-            # Another process may have taken the file meanwhile. Then it sends what is in it.
+        """Open the spools again, in the parent process."""
+        for path in self._paths_in_fork:
+            # Another process may have opened the file meanwhile. Then that process sends the items in it.
             with suppress(sqlite3.Error, OSError):
                 self._spools.append(Spool(path, self._spool_bytes))
-        self._parked = 0
+        self._in_fork = 0
         self._disk.release()
 
 
 def _messages(name: str, items: Iterable[Item]) -> list[bytes]:
-    """Encode the items, and pause now and then so that the bot's own threads run."""
+    """Encode the items, with short pauses in which the bot's own threads can run."""
     encode = message.encode_json if name == keys.EVENTS else message.encode_presence
     messages: list[bytes] = []
     while part := [encode(item.argument) for item in islice(items, SLICE)]:

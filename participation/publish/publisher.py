@@ -1,7 +1,7 @@
-"""The non-blocking publisher: a bot hands over an event and goes on at once.
+"""The publisher that does not block: a bot passes an event and continues at once.
 
 `track` checks the event and puts it into a queue in memory. One thread sends the queue to Redis, hundreds of events in
-a round trip. While Redis does not answer, the thread moves them to the spool on disk, and sends them from there later.
+a round trip. While Redis does not answer, the thread moves them to the spool on disk, and sends them later.
 An event that is sent twice because an answer was lost is recognised as a duplicate when it is stored.
 """
 
@@ -24,16 +24,16 @@ from participation.publish.sender import CHUNK, Sender
 from participation.publish.spool import Item
 
 LINGER_SECONDS: Final = 0.01
-"""How long an event waits for others, to be sent with them in one round trip."""
+"""How long an event waits for other events, so that one round trip sends all of them."""
 
 AWAKE_SECONDS: Final = 1.0
-"""How long after the last event the thread polls the queue before it sleeps."""
+"""How long the thread polls the queue after the last event, before it sleeps."""
 
 CLOSE_SECONDS: Final = 5.0
 """How long a program that ends waits for Redis."""
 
 RESERVE: Final = 10
-"""One part in so many of the queue is reserved for voice events: losing one of them loses a whole stay."""
+"""Voice events may use 1/RESERVE more of the queue than other events: without one of them, a whole stay is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What Redis has not acknowledged: events in memory, which are lost with the process, and events on disk."""
+    """What Redis has not acknowledged: events in memory, which are lost when the process ends, and events on disk."""
 
     waiting: int
     spooled: int
@@ -73,19 +73,19 @@ class Publisher:
         self._sender = Sender(
             redis_client.connect_within(self._settings.redis(), self._settings.publish_timeout_seconds)
         )
-        # Loads the codec that looking up Redis' host needs. If the thread loaded it and the process forked meanwhile,
-        # the child would wait for ever at its own first look-up.
+        # Load the codec for looking up host names now. If the thread loaded it during a fork, the child would hang at
+        # its first look-up.
         "".encode("idna")
         self._begin()
         _register_fork_hooks()
         _publishers.add(self)
 
     def _begin(self) -> None:
-        """Start empty, also in the child of a fork: the parent sends its own events."""
+        """Start with an empty queue. The child of a fork does this too, because the parent sends its own events."""
         self._outbox = Outbox(self._sender, self._folder, self._settings.spool_megabytes * 1_000_000)
         self._queue: deque[Item] = deque()
-        self._in_hand: list[Item] = []
-        # Re-entrant: a signal handler may interrupt the thread that holds it.
+        self._sending: list[Item] = []
+        # Re-entrant, because a signal handler may interrupt the thread that has the lock.
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._worked_at = time.monotonic()
@@ -112,7 +112,7 @@ class Publisher:
         return self._put(Item(keys.EVENTS, event.to_json(valid)), most)
 
     def note_presence(self, presence: notices.Presence) -> bool:
-        """Take a notice that the bot was removed from a community, or is there again; return whether it was taken.
+        """Take a notice that the bot was removed from a community, or is in it again; return whether it was taken.
 
         Workers delete the data of a community some time after its bot was removed.
         """
@@ -143,12 +143,12 @@ class Publisher:
     def left(self) -> Left:
         """Return what Redis has not acknowledged."""
         with self._lock:
-            waiting = len(self._queue) + len(self._in_hand)
-        # In this order, an event on its way into the spool counts twice rather than not at all.
+            waiting = len(self._queue) + len(self._sending)
+        # In this order, an event that is being moved to the spool may count twice, but is never left out.
         return Left(waiting, self._outbox.spooled)
 
     def flush(self, seconds: float = CLOSE_SECONDS) -> Left:
-        """Wait at most so many seconds until Redis has everything; return what is left. It blocks an event loop."""
+        """Wait at most this long until Redis has all events; return what is left. This blocks an event loop."""
         deadline = time.monotonic() + seconds
         while (left := self.left()) != Left(0, 0) and time.monotonic() < deadline:
             self._wake.set()
@@ -156,9 +156,9 @@ class Publisher:
         return left
 
     def close(self, seconds: float = CLOSE_SECONDS) -> Left:
-        """Take no more events, send what waits, and move what Redis has not taken in time to the spool.
+        """Refuse new events, send the events that wait, and save to the spool what Redis does not take in time.
 
-        Returns what is left. Calling it twice is safe. It blocks: in an event loop, await
+        Returns what is left. Calling it twice is safe. It blocks, so in an event loop, await
         `asyncio.to_thread(publisher.close)`.
         """
         with self._lock:
@@ -170,7 +170,7 @@ class Publisher:
             if thread is not None:
                 thread.join(seconds)
         finally:
-            # The thread does this too, unless it still waits for Redis. Also after a second Ctrl-C in the wait.
+            # The thread does this too, unless it still waits for Redis. Also runs after a second Ctrl-C.
             self._outbox.end(self._rest())
         return self.left()
 
@@ -189,7 +189,7 @@ class Publisher:
         while not self._is_closed:
             self._pause()
             self._try(self._work)
-        # Events that came while the thread was busy with the spools.
+        # Send the events that came while the thread was busy with the spools.
         self._try(self._send)
         self._outbox.end(self._rest())
 
@@ -202,9 +202,9 @@ class Publisher:
             time.sleep(RETRY_SECONDS)
 
     def _pause(self) -> None:
-        """Wait for events to gather. After a second without events, sleep until `track` or other work wakes the thread.
+        """Wait for more events. After a second without events, sleep until `track` or other work wakes the thread.
 
-        Waking the thread costs the caller as much as the rest of `track`, so the thread rarely sleeps.
+        Waking the thread takes the caller as long as the rest of `track`, so the thread rarely sleeps.
         """
         if time.monotonic() - self._worked_at > AWAKE_SECONDS:
             self._wake.clear()
@@ -214,38 +214,38 @@ class Publisher:
             time.sleep(LINGER_SECONDS)
 
     def _work(self) -> None:
-        """Send what waits in memory, then what is in the spools."""
+        """Send the items in memory, then the items in the spools."""
         self._send()
-        while not self._queue and not self._in_hand and self._outbox.send_spooled():
+        while not self._queue and not self._sending and self._outbox.send_spooled():
             pass
 
     def _send(self) -> None:
-        """Move what waits in memory to Redis or to the spool, until neither takes any more."""
+        """Move the items in memory to Redis or to the spool, until none is left or neither takes more."""
         while items := self._take():
             if not (self._outbox.send(items) or self._outbox.save(items)):
                 return
-            self._put_down(items)
+            self._mark_done(items)
 
     def _take(self) -> list[Item]:
-        """Return the items in hand, or take as many as go with one round trip."""
+        """Return the items that are being sent, or take as many as one round trip can send."""
         with self._lock:
-            if not self._in_hand:
-                self._in_hand = [self._queue.popleft() for _ in range(min(CHUNK, len(self._queue)))]
-            if self._in_hand:
+            if not self._sending:
+                self._sending = [self._queue.popleft() for _ in range(min(CHUNK, len(self._queue)))]
+            if self._sending:
                 self._worked_at = time.monotonic()
-            return self._in_hand
+            return self._sending
 
-    def _put_down(self, items: list[Item]) -> None:
+    def _mark_done(self, items: list[Item]) -> None:
         with self._lock:
             # `close` may have saved them meanwhile and taken others.
-            if self._in_hand is items:
-                self._in_hand = []
+            if self._sending is items:
+                self._sending = []
 
     def _rest(self) -> Iterator[list[Item]]:
-        """Yield what waits. The items count as handled when the next ones are asked for."""
+        """Yield the items that wait. They count as done when the next ones are requested."""
         while items := self._take():
             yield items
-            self._put_down(items)
+            self._mark_done(items)
 
     def _before_fork(self) -> None:
         self._outbox.before_fork()
@@ -269,7 +269,7 @@ def _register_fork_hooks() -> None:
 
 @cache
 def _register_exit_hook(_pid: int) -> None:
-    """Close all publishers at the end of this process. Children of multiprocessing run no atexit hooks, only this."""
+    """Close all publishers when this process ends. Processes of multiprocessing run this, but no atexit hooks."""
     util.Finalize(None, _close_all, exitpriority=100)
 
 

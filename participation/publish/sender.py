@@ -1,4 +1,4 @@
-"""The shortest way into the events list: one command and its answer, on a connection that stays open."""
+"""Sends messages to a list in Redis with a single command, on a connection that stays open."""
 
 import os
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from participation import keys
 from participation.errors import Unavailable
 
 CHUNK: Final = 500
-"""Most messages that go with one round trip."""
+"""Maximum number of messages in one round trip."""
 
 
 @cache
@@ -21,9 +21,9 @@ def _start(name: str) -> bytes:
 
 
 class Sender:
-    """Puts messages into a list, for any number of threads, on as many connections as send at once.
+    """Puts messages into a list. Any number of threads may use it; each sends on a connection of its own.
 
-    It does what `redis.lpush` does without the generic work for any command, which takes most of the time there.
+    It is faster than `redis.lpush`, which spends most of its time on work that is the same for any command.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -35,7 +35,7 @@ class Sender:
     def push(self, messages: Sequence[bytes], name: str = keys.EVENTS) -> None:
         """Put the messages into the list. When this returns, Redis has acknowledged them.
 
-        Raises what redis-py raises.
+        Raises the errors of redis-py.
         """
         arguments = b"".join([b"$%d\r\n%b\r\n" % (len(message), message) for message in messages])
         connection = self._connection()
@@ -43,19 +43,19 @@ class Sender:
         try:
             connection.read_response()
         except ReadOnlyError:
-            # The server is no longer the primary. The name may lead to another server by now.
+            # The server is no longer the primary. Its name may lead to another server now.
             connection.disconnect()
             raise
         except ResponseError:
             self._idle.append(connection)
             raise
-        # Kept only now: while its answer is outstanding, no other command may read it.
+        # Free only now: before its answer is read, no other command may use the connection.
         self._idle.append(connection)
 
     def _connection(self) -> Any:
-        """Take a connection that nobody uses. It connects when it sends, if it is not connected."""
+        """Take a connection that no thread uses. If it is not connected, it connects when it sends."""
         if self._pid != os.getpid():
-            # After a fork, the parent's connections belong to the parent.
+            # After a fork, the connections belong to the parent process.
             self._idle = []
             self._pid = os.getpid()
         try:
@@ -75,7 +75,7 @@ class Sender:
 def raise_unavailable(error: Exception, taken: str, unknown: str) -> NoReturn:
     """Raise `Unavailable` for an error of sending.
 
-    taken: what is certain of the events if Redis answered and refused. unknown: what is certain if it did not answer.
+    taken: the end of the message if Redis refused the events. unknown: the end of the message if it did not answer.
     """
     if isinstance(error, ResponseError) or isinstance(error.__cause__, ResponseError):
         raise Unavailable(f"Redis refuses to take events ({error}): {taken}") from error

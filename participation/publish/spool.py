@@ -1,4 +1,4 @@
-"""The spool: a file on the bot's disk with what Redis has not acknowledged.
+"""The spool: a file on the bot's disk with the items that Redis has not acknowledged.
 
 The publisher adds items while Redis does not answer, and sends and removes the oldest ones when it does. One process
 owns a file and keeps it locked while it is open. The next publisher finds the files of processes that no longer run.
@@ -21,7 +21,7 @@ PAGE_BYTES: Final = 4096
 _DAMAGED: Final = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 
 # EXCLUSIVE: SQLite keeps other processes out from the first statement until the file is closed. secure_delete: removed
-# items are overwritten, because a member may have asked to be forgotten.
+# items are overwritten, because a member may have asked for erasure.
 _PREPARE: Final = """
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS items (id INTEGER PRIMARY KEY, list TEXT NOT NULL, ar
 
 
 class Item(NamedTuple):
-    """A message to be sent: the Redis list that it goes to, and the one argument of its task, as JSON."""
+    """A message to send: the Redis list for it, and the only argument of its task, as JSON."""
 
     list: str
     argument: bytes
@@ -46,7 +46,7 @@ class Spool:
     """
 
     def __init__(self, path: Path, most_bytes: int) -> None:
-        """Open an existing file. Raises `sqlite3.Error` or `OSError` while another process has it."""
+        """Open an existing file. Raises `sqlite3.Error` or `OSError` while another process uses it."""
         self.path = path
         self.length = 0
         # The last item that was removed but is still in the file, because the disk was full.
@@ -64,9 +64,9 @@ class Spool:
 
     @classmethod
     def create(cls, folder: Path, most_bytes: int) -> Self:
-        """Make a new file that only this account may read."""
+        """Create a file that only the user of this process may read."""
         private_files.make_folder(folder)
-        # The name begins with the time, so that older files are emptied first.
+        # The name begins with the time, so that older files are sent first.
         path = folder / f"{time.time_ns()}-{uuid4().hex}{SUFFIX}"
         private_files.make_file(path)
         return cls(path, most_bytes)
@@ -91,7 +91,7 @@ class Spool:
         return rows[-1][0] if rows else 0, [Item(*row[1:]) for row in rows]
 
     def remove(self, last: int) -> None:
-        """Remove what `first` returned. If this raises, `first` still skips those items while the file is open."""
+        """Remove the items up to `last`. If this raises, `first` still skips those items while the file is open."""
         query = "SELECT count(*) FROM items WHERE id > ? AND id <= ?"
         self.length -= self._connection.execute(query, (self._removed, last)).fetchone()[0]
         self._removed = max(self._removed, last)
@@ -105,25 +105,25 @@ class Spool:
             if not self.length:
                 with suppress(sqlite3.Error):  # a full disk
                     self._connection.execute("PRAGMA journal_mode = DELETE")  # also deletes the WAL file
-                # Deleted while it is still locked, so that nobody opens it in between.
+                # Deleted while it is still locked, so that no other process opens it.
                 self.path.unlink(missing_ok=True)
                 self.path.with_name(f"{self.path.name}-wal").unlink(missing_ok=True)
         finally:
             self._connection.close()
 
     def set_aside(self) -> None:
-        """Close a damaged file and rename it, with what is left in it."""
+        """Close a damaged file and rename it. The items that are left in it are kept."""
         self._connection.close()
         set_aside(self.path)
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether the file itself is damaged, so that a retry will not help."""
+    """Return whether the file itself is damaged, so that a retry will not help."""
     return getattr(error, "sqlite_errorname", "").startswith(_DAMAGED)
 
 
 def set_aside(path: Path) -> None:
-    """Rename a damaged file and its WAL file, so that nobody opens it again."""
+    """Rename a damaged file and its WAL file, so that no process opens it again."""
     damaged = path.with_suffix(".damaged")
     path.rename(damaged)
     with suppress(FileNotFoundError):
@@ -131,7 +131,7 @@ def set_aside(path: Path) -> None:
 
 
 def abandoned(folder: Path, most_bytes: int) -> list[Spool]:
-    """Open the files that no process owns, the oldest first. Damaged files are renamed and left alone."""
+    """Open the files that no process owns; return them, the oldest first. Damaged files are only renamed."""
     found = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:

@@ -1,4 +1,4 @@
-"""① The `track_event` task as its callers see it: it validates, sends, and answers within a bounded time."""
+"""① The `track_event` task on the side of its callers: it validates and sends within a limited time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TrackEvent(_Task):
         *positional: Any,
         **options: Any,
     ) -> AsyncResult[None]:
-        """Send the event; when this returns, Redis has acknowledged it. `delay(event)` comes here.
+        """Send the event; when this returns, Redis has acknowledged it. `delay(event)` calls this.
 
         Raises `InvalidEvent` before anything is sent. Raises `Unavailable` if Redis refuses or does not answer within
         `PARTICIPATION_PUBLISH_TIMEOUT_SECONDS`. Then it is unknown whether Redis took the event, and sending the same
@@ -47,14 +47,14 @@ class TrackEvent(_Task):
         except (OperationalError, RedisError, OSError) as error:
             raise_unavailable(
                 error,
-                "the event was not taken; correct what Redis says, and send it again",
+                "the event was not taken; correct the cause, and send the event again",
                 "It is unknown whether the event was taken; sending the same event again is safe",
             )
 
     def send(self, events: Sequence[Event]) -> None:
-        """Send valid events in one round trip, or one by one through Celery where `is_watched`.
+        """Send valid events in one round trip, or one by one through Celery if `is_watched()`.
 
-        Raises what Celery and redis-py raise.
+        Raises the errors of Celery and redis-py.
         """
         if self.is_watched():
             for each in events:
@@ -63,13 +63,13 @@ class TrackEvent(_Task):
             self.sender.push([message.encode_json(event.to_json(each)) for each in events])
 
     def _push(self, given: Event) -> AsyncResult[None]:
-        """Send what Celery would send, in one round trip.
+        """Send the same message as Celery, but in one round trip.
 
-        Celery itself asks for the queue's binding first and opens a client for each message.
+        Celery's publisher asks for the queue's binding first, and opens a client for each message.
         """
         task_id = message.new_id()
         self.sender.push([message.encode_json(event.to_json(given), task_id=task_id)])
-        # Made on first use: few callers look at the result.
+        # Created on first use, because few callers look at the result.
         return cast("AsyncResult[None]", PromiseProxy(partial(self.AsyncResult, task_id)))
 
     def _publish(
@@ -91,7 +91,7 @@ class TrackEvent(_Task):
         return result
 
     def is_watched(self) -> bool:
-        """Whether the program runs tasks itself or listens to Celery's publish signals: then Celery must send."""
+        """Return whether Celery must send: the program runs tasks itself, or listens to Celery's publish signals."""
         return bool(
             signals.before_task_publish.receivers
             or signals.after_task_publish.receivers
@@ -104,4 +104,5 @@ class TrackEvent(_Task):
 
     @cached_property
     def sender(self) -> Sender:
+        """The sender of all calls in this process."""
         return Sender(redis_client.connect_within(self.app.conf.broker_url, self._limit))

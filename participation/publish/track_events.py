@@ -1,4 +1,4 @@
-"""Publishing many events: stock messages, hundreds to a round trip, and an error that tells how many were taken."""
+"""Publishes many events, hundreds in each round trip. An error says how many of them Redis has taken."""
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -14,7 +14,10 @@ from participation.publish.task import TrackEvent
 
 
 def send_events(task: TrackEvent, events: Iterable[object], queue_limit: int | None) -> int:
-    """Do what `participation.track_events` documents."""
+    """Publish the events; return how many, after Redis has acknowledged all of them.
+
+    `participation.track_events` documents the arguments and the errors.
+    """
     sent = 0
     rest = iter(events)
     # Celery's own publisher sends messages one by one.
@@ -38,18 +41,18 @@ def _send_chunk(task: TrackEvent, chunk: Sequence[Event], sent: int, queue_limit
     except (OperationalError, RedisError, OSError) as error:
         raise_unavailable(
             error,
-            f"it has taken the first {sent:,} events and none after them; correct what Redis says, and send the "
-            "others again",
+            f"it has taken the first {sent:,} events and none after them; correct the cause, and send the other "
+            "events again",
             f"It has taken the first {sent:,} events; of the next {len(chunk):,} it is unknown, and sending them again "
             "is safe",
         )
 
 
 def _may_wait(task: TrackEvent, sent: int) -> bool:
-    """Whether to look at the length of the queue.
+    """Return whether to check the length of the queue first.
 
-    The first chunk goes at once, as `delay` does, so that a bot with a few events never waits for a worker. A program
-    that runs its tasks itself (`task_always_eager`) has no queue.
+    The first chunk is sent at once, so that a bot with a few events never waits for a worker. A program that runs its
+    tasks itself (`task_always_eager`) has no queue.
     """
     return bool(sent) and sent % CHUNK == 0 and not task.app.conf.task_always_eager
 
