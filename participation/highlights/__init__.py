@@ -1,1 +1,1 @@
-"""⑤ Computing local days, ⑥ what a digest says, and ⑦ how it is laid out for people and programs."""
+"""Highlights: ⑤ compute local days, ⑥ choose what a digest shows, and ⑦ lay it out for people and programs."""

@@ -1,4 +1,4 @@
-"""⑤ The nightly computation: which local days are due, and computing one. The SQL is in `store.days.compute`."""
+"""⑤ The nightly computation: lists the local days that are due, and computes one. The SQL is in `store.days`."""
 
 from datetime import date
 
@@ -19,7 +19,7 @@ def list_due_days(engine: Engine) -> list[Day]:
 
 
 def compute_day(connection: Connection, community_id: str, day: date) -> bool:
-    """Compute a local day by the rules in force; return False if the community is unknown.
+    """Compute a local day with the current rules; return False if the community is unknown.
 
     The caller commits. Repeating it is safe: it writes the same rows.
     """

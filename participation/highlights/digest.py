@@ -1,6 +1,6 @@
-"""⑥ The digest of a day as it is read: what was counted, beside what is usual, and every member's row.
+"""⑥ The digest of a day: the figures of the community, the usual figures, and the row of every member.
 
-`summary` chooses from it what is worth telling; the JSON format shows all of it.
+`summary` chooses the part that is shown to people. The JSON format contains all of it.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Digest:
 
 
 def read_digest(connection: Connection, community_id: str, day: date) -> Digest:
-    """Read the digest of a computed day of a known community."""
+    """Return the digest of a day. The community must exist; the figures are 0 if the day is not computed."""
     row = digests.community_day(connection, community_id, day)
     same_weekdays = [day - timedelta(weeks=week) for week in range(1, rules.USUAL_WEEKS + 1)]
     return Digest(

@@ -1,4 +1,4 @@
-"""The rules of highlights that are numbers. `docs/highlights.md` explains them; `store.days` applies them in SQL."""
+"""The numbers in the rules of highlights. `docs/highlights.md` explains them; `store.days` applies them in SQL."""
 
 from typing import Final
 
@@ -16,13 +16,13 @@ REPUTATION: Final = ReputationRule(
 """The rule for `reputation_earned`. Its version is stored with each computed day."""
 
 USUAL_WEEKS: Final = 4
-"""A day is compared with the median of the same weekday in so many weeks before."""
+"""A day is compared with the median of the same weekday in this many weeks before it."""
 
 RETURNED_AFTER_DAYS: Final = 14
-"""A member returned if the active day before was at least so many days ago."""
+"""A member returned if the previous active day was at least this many days earlier."""
 
 QUIET_ACTIVE_DAYS: Final = 3
-"""A member has gone quiet who was active on so many of the 7 days before the last 7, and on none of the last 7."""
+"""Members have gone quiet if they were active on this many of the 7 days before the last 7, but not since."""
 
 STREAK_DAYS: Final = 3
-"""A streak is mentioned from so many days on."""
+"""A streak is shown if it has at least this many days."""

@@ -1,4 +1,4 @@
-"""⑥ What a digest says: which figures, people and rankings are worth telling. The renderers only lay it out."""
+"""⑥ Chooses what a digest shows: figures, members and rankings. The renderers only lay it out."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A member and the value that is told of them."""
+    """A member and the value that is shown for the member."""
 
     member_id: str
     value: int
@@ -38,7 +38,7 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What is told of a day. rankings: by the name of the count, without members whose count is 0."""
+    """What is shown of a day. rankings: by the name of the count, without members whose count is 0."""
 
     title: str
     highlight_date: date
@@ -56,7 +56,7 @@ class Summary:
 
 
 def summarize(digest: Digest) -> Summary:
-    """Choose what is told of a day."""
+    """Choose what is shown of a day."""
     members = digest.members
     return Summary(
         title=digest.name or digest.community_id,

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Moves up to `size` messages, the oldest first, from the event lists into the list of a new batch. In the same step
--- the batch's id goes into the index of open batches, and the task that points to it into its queue.
+-- Moves up to `size` messages, the oldest first, from the event lists into the list of a new batch. In the same step,
+-- adds the batch's id to the index of open batches, and the pointer to its queue.
 --
 -- KEYS[1]   participation.batches: index of the open batches
 -- KEYS[2]   participation.flush: queue of the pointers
@@ -9,11 +9,11 @@
 -- ARGV      id of the batch, size, waiting, open (see `claim.Limits`), message of the pointer
 -- Returns how many messages were moved.
 --
--- allow-oom: a Redis that is full must still be drained. Scripts do not roll back, so each slice is written before it
--- is cut off, and none is longer than `unpack` can take.
+-- allow-oom: the script must also run while Redis is full. Redis does not roll back scripts, so each slice is written
+-- before it is removed. No slice is longer than `unpack` allows.
 local index, pointers, batch = KEYS[1], KEYS[2], KEYS[3]
 local id, size, waiting, open = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
--- Asked again because the answer was lost: the batch must not be written over.
+-- If the answer of an earlier call was lost, the batch exists. Do not overwrite it.
 if redis.call('EXISTS', batch) == 1 then return redis.call('LLEN', batch) end
 if redis.call('LLEN', pointers) >= waiting or redis.call('ZCARD', index) >= open then return 0 end
 local claimed = 0

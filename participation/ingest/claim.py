@@ -1,7 +1,7 @@
-"""② Claim: move waiting messages, atomically, into a batch of their own, and keep an eye on it.
+"""② Claim: moves waiting messages into a batch, in one atomic step, and publishes lost pointers of batches again.
 
-The scripts that do it are the Lua files beside this one. Whatever happens to the pointer of a batch, `sweep` finds the
-batch again in the index of open batches, so nothing depends on a message broker's memory.
+The scripts are the Lua files in this folder. If the pointer of a batch is lost, `sweep` finds the batch in the index of
+open batches. So nothing depends on the memory of a message broker.
 """
 
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ def _script(name: str) -> str:
 class Limits:
     """How much a worker claims at a time.
 
-    size: most messages in a batch. waiting: how many pointers may wait in the queue; at so many, nothing is claimed.
-    open: how many batches of all workers may be claimed and not committed; at so many, nothing is claimed.
+    size: maximum number of messages in a batch. waiting: nothing is claimed while this many pointers wait in the queue.
+    open: nothing is claimed while this many batches of all workers are claimed and not committed.
     """
 
     size: int
@@ -49,7 +49,8 @@ def claim(redis: Redis, limits: Limits) -> str | None:
 def sweep(redis: Redis, after_seconds: float, most: int) -> list[str]:
     """Publish the pointers of open batches again if they are older than `after_seconds`; return the batches' ids.
 
-    Does nothing while `most` pointers wait in the queue: then workers are behind, and the old ones may be among them.
+    most: maximum number of batches. Does nothing while this many pointers wait in the queue, because the old pointers
+    may be among them.
     """
     ids = redis.eval(_script("sweep"), 2, keys.BATCHES, keys.FLUSH, after_seconds, most)
     overdue = [batch_id.decode() for batch_id in cast("list[bytes]", ids)]
@@ -64,5 +65,5 @@ def open_batches(redis: Redis) -> list[str]:
 
 
 def postpone(redis: Redis, batch_id: str) -> None:
-    """Count the age of the batch's pointer from now. Its worker will retry, so no second pointer is needed."""
+    """Set the age of the batch's pointer to zero. Its worker will retry, so no second pointer is needed."""
     redis.eval(_script("postpone"), 1, keys.BATCHES, batch_id)

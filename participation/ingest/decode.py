@@ -1,4 +1,4 @@
-"""③ Decode and quarantine: list elements in; rows for PostgreSQL and dead letters out."""
+"""③ Decode: turns the elements of a batch into rows for PostgreSQL and dead letters."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ from participation.store.ingest.events import Accepted, Row, copy_text
 
 
 def decode_batch(elements: Iterable[bytes]) -> tuple[list[Accepted], list[NewDeadLetter]]:
-    """Sort the elements of a batch into events that can be stored and dead letters."""
+    """Decode the elements of a batch; return the events that can be stored, and dead letters for the others."""
     accepted: list[Accepted] = []
     dead: list[NewDeadLetter] = []
     for raw in elements:

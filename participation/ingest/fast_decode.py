@@ -1,7 +1,7 @@
-"""③ The fast path: a message as our own clients send it, read and checked in one step by a compiled decoder.
+"""③ The fast path: a compiled decoder reads and checks the messages of our own clients in one step.
 
-Everything unusual, valid or not, is left to `decode`, which is slower and says what is wrong. Where this returns a row,
-`decode` would return the same row, unless a header that nobody reads holds a number beyond 64 bits.
+`decode` reads all other messages, valid or not. It is slower, and says what is wrong. If this returns a row, `decode`
+would return the same row. The only exception is a message with a number beyond 64 bits in an unused header.
 """
 
 from functools import lru_cache
@@ -49,7 +49,7 @@ class _Event(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _NoArguments(msgspec.Struct, forbid_unknown_fields=True):
-    """The keyword arguments of a call that has none."""
+    """Keyword arguments, of which there must be none."""
 
 
 _ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
@@ -57,13 +57,13 @@ _BODY: Final = msgspec.json.Decoder(tuple[tuple[_Event], _NoArguments, dict[str,
 
 _NO_METADATA: Final = "{}"
 
-# What the decoders and rules raise for anything unusual, and orjson for numbers beyond 64 bits.
+# The errors of the decoders and rules for anything unusual, and of orjson for numbers beyond 64 bits.
 _UNUSUAL: Final = (msgspec.DecodeError, ValueError, TypeError, RecursionError)
 
 
 def decode_row(raw: bytes) -> Row | None:
     """Return the event of a list element as a row, or None if `decode` has to read it."""
-    if not raw.isascii():  # the decoder does not check the encoding of what it skips
+    if not raw.isascii():  # the decoder does not check the encoding of the parts that it skips
         return None
     try:
         envelope = _ENVELOPE.decode(raw)
@@ -92,7 +92,7 @@ def decode_row(raw: bytes) -> Row | None:
 
 @lru_cache(maxsize=256)
 def _platform(name: str) -> str:
-    """Check the platform against its rule, once for each of the few platforms."""
+    """Check the platform against its rule, once for each platform."""
     event.check(platform=name)
     return name
 
@@ -106,5 +106,5 @@ def _metadata(value: dict[str, str | int | bool | None]) -> str:
 
 @lru_cache(maxsize=64)
 def _import_id(given: str) -> str:
-    """Check the id once: every event of an import carries the same one."""
+    """Check the id once for each import, because all events of an import have the same id."""
     return message.import_id(given) or NULL

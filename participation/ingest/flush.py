@@ -1,4 +1,4 @@
-"""④ Flush: one claimed batch from Redis into PostgreSQL. The batch leaves Redis only after the commit."""
+"""④ Flush: stores a claimed batch in PostgreSQL, and deletes it from Redis only after the commit."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -21,22 +21,23 @@ from participation.store.ingest.batches import BatchResult, Counts, store_batch
 from participation.store.schema import partitions
 
 SLICE_BYTES: Final = 16_777_216
-"""About how many bytes of a batch are fetched in one answer of Redis."""
+"""Approximate size of one answer of Redis when a batch is read."""
 
 
 def flush(redis: Redis, engine: Engine, batch_id: str) -> Counts | None:
-    """Store the batch and remove it from Redis; return its counts, or None if another process stored or stores it.
+    """Store the batch and remove it from Redis; return its counts.
 
-    Repeating it is safe at any point, also in two processes at once. Raises `Unavailable` if a later try may succeed.
+    Returns None if another process stores the batch or has stored it. Repeating it is safe at any point, also in two
+    processes at once. Raises `Unavailable` if a later try may succeed.
     """
     try:
         elements = _elements(redis, keys.batch(batch_id))
         first = next(elements, None)
-        # A batch whose list is gone was committed: the list is deleted last.
+        # If the list does not exist, the batch was committed, because the list is deleted last.
         counts = None if first is None else _store_or_postpone(redis, engine, batch_id, chain([first], elements))
         _remove(redis, batch_id)
     except BatchTaken:
-        # If that process fails, the sweeper finds the batch.
+        # If that process fails, the sweep finds the batch.
         log.event("batch_taken", batch_id=batch_id)
         return None
     except RedisError as error:
@@ -45,7 +46,7 @@ def flush(redis: Redis, engine: Engine, batch_id: str) -> Counts | None:
 
 
 def _elements(redis: Redis, name: str) -> Iterator[bytes]:
-    """Read the list in slices. Their length depends on the size of the elements: each may be several MB."""
+    """Read the list in slices. Their length depends on the size of the elements, which may be several MB each."""
     length, used = redis.llen(name), redis.memory_usage(name, samples=0)
     if not used:
         return

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Dates the pointer of an open batch as published now, also while Redis is full.
+-- Sets the time at which the pointer of an open batch was published to now. Also runs while Redis is full.
 --
 -- KEYS[1]  participation.batches: index of the open batches
 -- ARGV[1]  id of the batch

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Publishes a pointer, also while Redis is full.
+-- Publishes a pointer. Also runs while Redis is full.
 --
 -- KEYS[1]  participation.flush: queue of the pointers
 -- ARGV[1]  message of the pointer

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- Finds open batches whose pointer is so old that it may be lost, and dates them as published now.
+-- Finds open batches whose pointer is so old that it may be lost, and sets the time of its publication to now.
 --
 -- KEYS[1]  participation.batches: index of the open batches
 -- KEYS[2]  participation.flush: queue of the pointers
--- ARGV     age in seconds, most batches at a time
--- Returns their ids; none while as many pointers wait: then workers are behind, and the old ones may be among them.
+-- ARGV     age in seconds, maximum number of batches
+-- Returns the ids of the batches, or none while that many pointers wait in the queue: the old ones may be among them.
 if redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[2]) then return {} end
 local now = tonumber(redis.call('TIME')[1])
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[1]), 'LIMIT', 0, ARGV[2])

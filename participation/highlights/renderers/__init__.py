@@ -1,1 +1,1 @@
-"""⑦ The formats of a digest. A renderer lays out what `summary` or `digest` says, and chooses nothing."""
+"""⑦ The formats of a digest. A renderer lays out a `Summary` or a `Digest`, and does not choose."""

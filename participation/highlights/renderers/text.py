@@ -27,7 +27,7 @@ _RANKINGS: Final = {
 
 
 def render_text(summary: Summary) -> str:
-    """Return the summary as text, without what could move a terminal's cursor or break a line."""
+    """Return the summary as text. Control characters, which could change the terminal's output, are replaced."""
     return "\n".join([*_title(summary), "", *_body(summary)])
 
 
