@@ -1,1 +1,1 @@
-"""PostgreSQL: every table, every write and every read. Nothing outside of this package knows SQL."""
+"""PostgreSQL: every table, every write and every read. No other package contains SQL."""

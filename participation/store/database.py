@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: all engines, transactions, and the driver's errors translated into ours."""
+"""Connections to PostgreSQL: engines, transactions, and the translation of the driver's errors into ours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ TRANSIENT_CODES: Final = ("25006", "25P03", "25P04", "55P03")
 """Single codes of temporary errors: read-only, a transaction that took too long, lock not available."""
 
 NO_PARTITION: Final = "23514"
-"""The code of a violated check. Without the name of a constraint it means a missing partition; the retry makes it."""
+"""SQLSTATE of a violated check. Without the name of a constraint, a partition is missing; the retry creates it."""
 
 REJECTED_CLASSES: Final = ("22", "23", "54")
 """SQLSTATE classes of errors in the values of a row: data, constraint, limit exceeded."""
@@ -32,14 +32,14 @@ _KEEPALIVE: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-"""Options of libpq with which a machine that disappeared is noticed in a minute. Seconds; the last in milliseconds."""
+"""Options of libpq that detect a lost server within a minute. In seconds, except the last, in milliseconds."""
 
 
 def connect(url: str, lock_timeout_seconds: float = 10.0, idle_timeout_seconds: float = 0.0) -> Engine:
     """Return an engine for the database at `url`. It connects on first use.
 
-    lock_timeout_seconds: longest wait for a lock. idle_timeout_seconds: after so long without a statement PostgreSQL
-    rolls an open transaction back; 0 is never. Raises `ConfigError` if `url` is not a URL of PostgreSQL.
+    lock_timeout_seconds: longest wait for a lock. idle_timeout_seconds: PostgreSQL rolls back a transaction that runs
+    no statement for this long; 0 means never. Raises `ConfigError` if `url` is not a URL of PostgreSQL.
     """
     try:
         target = make_url(url).set(drivername="postgresql+psycopg2")
@@ -49,7 +49,7 @@ def connect(url: str, lock_timeout_seconds: float = 10.0, idle_timeout_seconds: 
         "lock_timeout": int(lock_timeout_seconds * 1000),
         "idle_in_transaction_session_timeout": int(idle_timeout_seconds * 1000),
         "timezone": "UTC",
-        # The same for the server's side of the connection, whose default is two hours.
+        # The same for the server's side of the connection. The default is two hours.
         "tcp_keepalives_idle": _KEEPALIVE["keepalives_idle"],
         "tcp_keepalives_interval": _KEEPALIVE["keepalives_interval"],
         "tcp_keepalives_count": _KEEPALIVE["keepalives_count"],
@@ -57,7 +57,7 @@ def connect(url: str, lock_timeout_seconds: float = 10.0, idle_timeout_seconds: 
     return create_engine(
         target,
         pool_pre_ping=True,
-        hide_parameters=True,  # they are events, and errors are logged
+        hide_parameters=True,  # they contain events, and errors are logged
         connect_args={
             "connect_timeout": 5,
             **_KEEPALIVE,
@@ -92,14 +92,14 @@ def transaction(engine: Engine) -> Iterator[Connection]:
             with connection.begin():
                 yield connection
         except (DBAPIError, psycopg2.Error, Unavailable):
-            # Otherwise the pool would reuse a connection that only looks usable, such as to a server that is read-only.
+            # Otherwise the pool could reuse a connection that does not work, for example to a read-only server.
             connection.invalidate()
             raise
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn the driver's errors in the block into ours."""
+    """Translate the driver's errors in the block into ours. `transaction` documents them."""
     try:
         yield
     except (DBAPIError, psycopg2.Error) as error:
@@ -114,11 +114,11 @@ def translated() -> Iterator[None]:
             raise Rejected(f"{code}: {text}") from error
         if code in MISSING_CODES:
             raise ConfigError(f"the database is not migrated ({text}): run `participation migrate`") from error
-        raise ConfigError(f"PostgreSQL refuses with {code} ({text}): correct what it names") from error
+        raise ConfigError(f"PostgreSQL refuses with {code} ({text}): correct the cause") from error
 
 
 def _without_code(cause: object, text: str) -> Exception:
-    """Translate an error that the driver raised without an answer of PostgreSQL."""
+    """Translate an error of the driver that has no code of PostgreSQL."""
     if "invalid dsn" in text or "invalid connection option" in text:
         return ConfigError(f"DATABASE_URL: {text}: correct it")
     if not isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError):

@@ -1,4 +1,4 @@
-"""Dead letters: writing them, reading them, marking those that are sent again, deleting them."""
+"""Dead letters: writes, reads, marks as sent again, and deletes them."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -14,10 +14,10 @@ from participation.mentions import NO_MENTIONS, Mentions
 from participation.store.database import transaction
 
 PAGE: Final = 200
-"""Letters that are in memory at a time while many are read. Each is up to 64 KiB long."""
+"""Number of letters in memory at a time while many are read. Each is up to 64 KiB long."""
 
 RAW_BYTES: Final = 65_536
-"""How much of a list element a dead letter keeps. Its whole length and hash are kept beside it."""
+"""Maximum number of bytes of a list element that are stored. Its full length and its hash are stored too."""
 
 DETAIL_CHARACTERS: Final = 2_000
 
@@ -52,7 +52,7 @@ _SELECT_SCOPE = text(
     f"SELECT count(*) AS letters, coalesce(max(id), 0) AS last_id FROM dead_letters WHERE {_IS_CHOSEN}"
 )
 
-# Letters that another replay is sending are skipped: it marks them when it commits.
+# Letters that another replay is sending are skipped. That replay marks them when it commits.
 _LOCK_LETTERS = text(f"""
 SELECT {_COLUMNS} FROM dead_letters
 WHERE {_IS_CHOSEN} AND id > :after AND id <= :last_id
@@ -74,7 +74,7 @@ WHERE id IN (SELECT id FROM dead_letters WHERE {_IS_CHOSEN} ORDER BY received_at
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which letters: those that meet every condition. None is no condition.
+    """A choice of letters: those that meet every condition. None means no condition.
 
     since, until: received in [since, until). replayed: True for letters that were sent again, False for the others.
     """
@@ -93,7 +93,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that could not be stored. raw: the message, or its beginning where it was cut off."""
+    """A message that could not be stored. raw: the message, or only its beginning."""
 
     id: int
     received_at: datetime
@@ -111,10 +111,10 @@ class DeadLetter:
 
 
 class NewDeadLetter(NamedTuple):
-    """A list element that cannot be stored: the reason's code, what is wrong, and the element.
+    """A list element that cannot be stored as an event: the code of the reason, what is wrong, and the element.
 
-    Not stored, for the counts of the batch and for opt-outs: import_id, community_id, and the accounts and the time of
-    its event, as far as they can be read.
+    The other fields are not stored, but used for the counts of the batch and for opt-outs: import_id, community_id, and
+    the accounts and the time of the event. They are empty if they cannot be read.
     """
 
     reason: str
@@ -129,19 +129,19 @@ class NewDeadLetter(NamedTuple):
 
     @classmethod
     def of(cls, raw: bytes, reason: str, detail: str, import_id: str | None, mentions: Mentions = NO_MENTIONS) -> Self:
-        # The detail may quote the input, which can hold characters that PostgreSQL's `text` cannot.
+        # The detail may quote the input, which can contain characters that PostgreSQL's `text` cannot store.
         storable = detail.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
         head, digest = raw[:RAW_BYTES], sha256(raw).digest()
         return cls(reason, storable[:DETAIL_CHARACTERS], head, len(raw), digest, import_id, *mentions)
 
     @property
     def source(self) -> tuple[str | None, str | None]:
-        """The community and the import that the letter counts for."""
+        """The community and the import for which the letter is counted."""
         return self.community_id, self.import_id
 
 
 class Scope(NamedTuple):
-    """How many letters a choice holds at one moment, and the highest id among them."""
+    """The number of chosen letters at one time, and the highest id among them."""
 
     letters: int
     last_id: int
@@ -180,7 +180,7 @@ def require(connection: Connection, ids: Collection[int]) -> None:
 
 
 def scope(connection: Connection, choice: Choice) -> Scope:
-    """Return what the choice holds now. Letters that come later have a higher id."""
+    """Return how many letters are chosen now, and their highest id. Later letters have higher ids."""
     return Scope(*connection.execute(_SELECT_SCOPE, choice.values()).one())
 
 
@@ -194,7 +194,7 @@ def lock_letters(connection: Connection, choice: Choice, after: int, last_id: in
 
 
 def mark_replayed(connection: Connection, ids: Collection[int]) -> None:
-    """Note that these letters were sent again. The caller commits."""
+    """Mark these letters as sent again. The caller commits."""
     connection.execute(_MARK_REPLAYED, {"ids": list(ids)})
 
 
@@ -206,7 +206,7 @@ def purge(connection: Connection, choice: Choice, limit: int) -> int:
 def pages(read_page: Callable[[int], list[DeadLetter]]) -> Iterator[list[DeadLetter]]:
     """Yield letters page by page, in the order of their ids.
 
-    read_page: returns the first letters with an id above its argument, and none at the end.
+    read_page: returns the first letters with an id above its argument, or an empty list at the end.
     """
     after = 0
     while page := read_page(after):
@@ -220,12 +220,15 @@ def following(connection: Connection, after: int) -> list[DeadLetter]:
 
 
 def delete(connection: Connection, ids: Collection[int]) -> int:
-    """Delete these letters; return how many there were. The caller commits."""
+    """Delete these letters; return how many were deleted. The caller commits."""
     return connection.execute(_DELETE_LETTERS, {"ids": list(ids)}).rowcount
 
 
 def delete_where(engine: Engine, is_wanted: Callable[[bytes], bool]) -> int:
-    """Delete the letters whose message is wanted; return how many. Reads every letter, a page in each transaction."""
+    """Delete the letters whose message fulfils `is_wanted`; return how many.
+
+    Reads every letter. Each page is read in a transaction of its own, and deleted in another one.
+    """
 
     def read_page(after: int) -> list[DeadLetter]:
         with transaction(engine) as connection:

@@ -1,4 +1,4 @@
-"""All advisory locks, and the order in which a transaction takes them. In another order, two of them could deadlock.
+"""All advisory locks, and the order in which a transaction takes them. In another order, two could deadlock.
 
 The order: the batch, `TIME_ZONES`, `OPT_OUTS`, `COMPUTATIONS`, then the lock of one day. `MIGRATIONS` and `PARTITIONS`
 are each taken alone. Every lock ends with its transaction.
@@ -9,22 +9,22 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 PARTITIONS: Final = 7_420_001
-"""Exclusive for the transaction that makes partitions."""
+"""Exclusive for transactions that create partitions."""
 
 TIME_ZONES: Final = 7_420_002
-"""Shared by transactions that turn times into local days. Exclusive for changing a zone or deleting a community."""
+"""Shared by transactions that convert times into local days. Exclusive to change a zone or delete a community."""
 
 MIGRATIONS: Final = 7_420_003
 """Exclusive for migrations."""
 
 OPT_OUTS: Final = 7_420_004
-"""Shared by transactions that store events and have read who opted out. Exclusive for opting out."""
+"""Shared by transactions that read the opt-outs and store events. Exclusive for opting out."""
 
 COMPUTATIONS: Final = 7_420_005
-"""Shared by transactions that compute a day. Exclusive for erasing what a computation may have read."""
+"""Shared by transactions that compute a day. Exclusive to erase data that a computation may have read."""
 
 SHARE_OPT_OUTS: Final = f"SELECT pg_advisory_xact_lock_shared({OPT_OUTS})"
-"""Statement that keeps anybody from opting out until the transaction ends."""
+"""Statement that makes opt-outs wait until the transaction ends."""
 
 _LOCK_SHARED = text("SELECT pg_advisory_xact_lock_shared(:lock)")
 _LOCK_EXCLUSIVE = text("SELECT pg_advisory_xact_lock(:lock)")
@@ -34,7 +34,7 @@ SELECT pg_advisory_xact_lock_shared({COMPUTATIONS}),
     pg_advisory_xact_lock(hashtextextended(:community_id || ' ' || CAST(:day AS text), 0))
 """)
 
-# Tried, not waited for: the process that holds it may hang with its transaction open.
+# Does not wait, because the process that has the lock may hang with its transaction open.
 _TRY_LOCK_BATCH = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:batch_id, 0))")
 
 
@@ -44,35 +44,35 @@ def try_lock_batch(connection: Connection, batch_id: str) -> bool:
 
 
 def share_time_zones(connection: Connection) -> None:
-    """Keep all time zones as they are until this transaction ends. Other transactions may do the same."""
+    """Make changes of time zones wait until this transaction ends. Several transactions can do this at once."""
     connection.execute(_LOCK_SHARED, {"lock": TIME_ZONES})
 
 
 def lock_time_zones(connection: Connection) -> None:
-    """Wait until no transaction turns times into days, and let none begin to until this transaction ends."""
+    """Wait for transactions that convert times into days, and make new ones wait until this transaction ends."""
     connection.execute(_LOCK_EXCLUSIVE, {"lock": TIME_ZONES})
 
 
 def lock_opt_outs(connection: Connection) -> None:
-    """Wait until no transaction that has read who opted out is open, and let none begin."""
+    """Wait for transactions that have read the opt-outs, and make new ones wait until this transaction ends."""
     connection.execute(_LOCK_EXCLUSIVE, {"lock": OPT_OUTS})
 
 
 def lock_day(connection: Connection, key: dict[str, object]) -> None:
-    """Keep others from computing the day of this `community_id` and `day`."""
+    """Make other computations of the same day wait. key: `community_id` and `day`."""
     connection.execute(_LOCK_DAY, key)
 
 
 def lock_computations(connection: Connection) -> None:
-    """Wait until no day is being computed, and let none begin until this transaction ends."""
+    """Wait for computations of days, and make new ones wait until this transaction ends."""
     connection.execute(_LOCK_EXCLUSIVE, {"lock": COMPUTATIONS})
 
 
 def lock_partitions(connection: Connection) -> None:
-    """Keep others from making partitions."""
+    """Make other transactions that create partitions wait."""
     connection.execute(_LOCK_EXCLUSIVE, {"lock": PARTITIONS})
 
 
 def lock_migrations(connection: Connection) -> None:
-    """Keep others from migrating."""
+    """Make other migrations wait."""
     connection.execute(_LOCK_EXCLUSIVE, {"lock": MIGRATIONS})

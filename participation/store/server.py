@@ -1,4 +1,4 @@
-"""What PostgreSQL says about itself, for `participation doctor`. Reads only."""
+"""Reads the settings and the state of PostgreSQL, for `participation doctor`. Changes nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,8 +39,8 @@ _SET_STATEMENT_TIMEOUT = text("SELECT set_config('statement_timeout', :milliseco
 class Server:
     """The server as our own sessions see it.
 
-    settings: the values of `SETTINGS`, where the server has them. sources: where each was set, as `pg_settings` calls
-    it. connections: open ones, including ours. role, database: their names, quoted for SQL.
+    settings: the values of `SETTINGS` that the server has. sources: where each was set, in the words of `pg_settings`.
+    connections: number of open connections, including ours. role, database: their names, quoted for SQL.
     """
 
     settings: Mapping[str, str]
@@ -52,12 +52,12 @@ class Server:
 
 
 def set_statement_timeout(connection: Connection, seconds: float) -> None:
-    """Let no statement of this transaction take longer."""
+    """Limit the time of each statement in this transaction."""
     connection.execute(_SET_STATEMENT_TIMEOUT, {"milliseconds": str(int(seconds * 1000))})
 
 
 def read_server(connection: Connection) -> Server:
-    """Read the settings that the promise depends on."""
+    """Return the server's settings and state."""
     rows = connection.execute(_SELECT_SETTINGS, {"names": list(SETTINGS)}).all()
     return Server(
         {row.name: row.setting for row in rows},

@@ -1,4 +1,4 @@
-"""What the database knows of the route: the last commit, dead letters, days that are due."""
+"""Reads the state of the database for `participation status`: the last commit, dead letters, and due days."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,10 @@ SELECT
 
 @dataclass(frozen=True, slots=True)
 class StoredState:
-    """last_commit_at: None before the first commit. dead_letters: those that were not replayed."""
+    """The state at `checked_at`.
+
+    last_commit_at: None before the first commit. dead_letters: without those that were replayed.
+    """
 
     checked_at: datetime
     last_commit_at: datetime | None
@@ -27,5 +30,5 @@ class StoredState:
 
 
 def read_stored_state(connection: Connection) -> StoredState:
-    """Return the state of the database's side of the route."""
+    """Return the state of the database now."""
     return StoredState(*connection.execute(_SELECT_STORED_STATE).one())

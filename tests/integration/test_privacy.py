@@ -510,7 +510,7 @@ def test_store__lost_key_is_told(engine: Engine) -> None:
     """Without its key a list of hashes keeps nobody out: that must not go unnoticed."""
     requests.opt_out(engine, "irc:ada")
     execute(engine, "DELETE FROM hash_keys")
-    with pytest.raises(ConfigError, match="hash_keys lacks the key"):
+    with pytest.raises(ConfigError, match="hash_keys does not contain the key"):
         put(engine, [event()])
 
 

@@ -14,7 +14,7 @@ from participation.store.schema import partitions
 
 
 class Deletion(NamedTuple):
-    """What was deleted of a community. is_whole: nothing is left of it, on any platform."""
+    """The data of a community that was deleted. is_whole: nothing is left of the community on any platform."""
 
     community_id: str
     platform: str
@@ -41,7 +41,7 @@ _DELETE_COMMUNITY = [
 
 
 def delete_due(engine: Engine, grace_days: int) -> list[Deletion]:
-    """Delete the data of removed bots whose time has come; return what was deleted.
+    """Delete the data of bots that were removed longer ago than the grace period; return what was deleted.
 
     Repeating it is safe, also in two processes at once.
     """
@@ -57,7 +57,7 @@ def _delete(engine: Engine, removal: Removal, grace_days: int) -> Deletion | Non
         return None
     _delete_letters(engine, removal)
     with transaction(engine) as connection:
-        # Flushes share this lock, so none of them is storing events of a community that is deleted here.
+        # Flushes share this lock. So no flush can store events of a community while it is deleted.
         locks.lock_time_zones(connection)
         if not presence.lock_if_due(connection, removal, grace_days):
             return None
@@ -71,7 +71,7 @@ def _delete(engine: Engine, removal: Removal, grace_days: int) -> Deletion | Non
 
 
 def _delete_events(engine: Engine, removal: Removal, grace_days: int) -> int | None:
-    """Delete the events and mark their days; return how many there were, None if the removal is no longer due."""
+    """Delete the events and mark their days; return how many, or None if the removal is no longer due."""
     with transaction(engine) as connection:
         names = partitions.names(connection)
     where = {"community_id": removal.community_id, "platform": removal.platform}

@@ -1,6 +1,6 @@
-"""Whether the bot of a platform is in a community, and which communities lost their bot.
+"""Stores whether the bot of a platform is in a community, and finds the communities whose bot was removed.
 
-An event that occurred after the removal also shows that the bot, or another one, is there again.
+An event that occurred after the removal also shows that the bot, or another one, is in the community again.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Removal(NamedTuple):
-    """The data that a removed bot brought to a community will be deleted from this time on."""
+    """A bot that was removed from a community. The data that it brought is deleted after `due_at`."""
 
     community_id: str
     platform: str
@@ -31,8 +31,8 @@ SET is_present = excluded.is_present, changed_at = excluded.changed_at
 WHERE (excluded.changed_at, excluded.is_present) > (b.changed_at, b.is_present)
 """)
 
-# The clocks of bots and platforms differ: an event that occurred a moment after the removal was seen before it. Queued
-# events also get this time to arrive before the data of their community is deleted.
+# The clocks of bots and platforms differ, so an event a moment after the removal may be from before it. The margin also
+# gives queued events time to arrive before the data of their community is deleted.
 _REMOVALS: Final = """
 SELECT community_id, platform, changed_at + greatest(CAST(:grace AS interval), CAST(:margin AS interval)) AS due_at
 FROM community_bots AS b
@@ -49,7 +49,7 @@ _SELECT_DUE_REMOVALS = text(
     f"SELECT * FROM ({_REMOVALS}) AS removals WHERE due_at <= now() ORDER BY community_id, platform"
 )
 
-# Locked, so that the notice of a bot that comes back waits for this step, and then stops the next one.
+# Locked, so that the notice of a bot that was added again waits for this step, and then prevents the next one.
 _LOCK_DUE_REMOVAL = text(f"""
 {_REMOVALS} AND community_id = :community_id AND platform = :platform
     AND changed_at + greatest(CAST(:grace AS interval), CAST(:margin AS interval)) <= now()
@@ -65,23 +65,23 @@ def store_presence(connection: Connection, presence: "Presence") -> bool:
 
 
 def pending_removals(connection: Connection, grace_days: int) -> Sequence[Removal]:
-    """Return the data that will be deleted if no bot comes back before."""
+    """Return the removed bots whose data will be deleted if no bot is added again before."""
     return [Removal(*row) for row in connection.execute(_SELECT_REMOVALS, _period(grace_days))]
 
 
 def due_removals(connection: Connection, grace_days: int) -> Sequence[Removal]:
-    """Return the data whose time to be deleted has come."""
+    """Return the removed bots whose data must be deleted now."""
     return [Removal(*row) for row in connection.execute(_SELECT_DUE_REMOVALS, _period(grace_days))]
 
 
 def lock_if_due(connection: Connection, removal: Removal, grace_days: int) -> bool:
-    """Return whether the removal is still due, and let no notice change that until this transaction ends."""
+    """Return whether the removal is still due. New notices about the bot wait until this transaction ends."""
     key = {"community_id": removal.community_id, "platform": removal.platform}
     return connection.execute(_LOCK_DUE_REMOVAL, {**key, **_period(grace_days)}).first() is not None
 
 
 def delete_presence(connection: Connection, removal: Removal) -> None:
-    """Delete what is stored about the bot. The caller commits."""
+    """Delete the row of the removed bot. The caller commits."""
     connection.execute(_DELETE_PRESENCE, {"community_id": removal.community_id, "platform": removal.platform})
 
 

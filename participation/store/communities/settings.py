@@ -1,4 +1,4 @@
-"""Communities: their names and time zones. A community appears with its first event."""
+"""Communities: their names and time zones. A community is created with its first event."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ SET name = coalesce(excluded.name, c.name), timezone = coalesce(:timezone, c.tim
 
 _SELECT_TIME_ZONE = text("SELECT timezone FROM communities WHERE community_id = :community_id")
 
-# Also the days that were computed in the old zone: those that no longer have an event disappear.
+# Also marks the days that were computed in the old zone. Their rows are deleted if they have no events now.
 _MARK_ALL_DAYS = text(f"""
 INSERT INTO due_days (community_id, highlight_date)
 {calendar.EVENT_DAYS}
@@ -67,8 +67,8 @@ GROUP BY c.community_id ORDER BY c.community_id
 def create_missing(engine: Engine, ids: Iterable[str]) -> None:
     """Create the communities that do not exist yet.
 
-    Runs in a transaction of its own, before the one that inserts events. Otherwise two batches of a new community would
-    wait for each other. Repeating it is safe.
+    Runs in a transaction of its own, before the one that inserts events. Otherwise two batches with a new community
+    would wait for each other. Repeating it is safe.
     """
     with transaction(engine) as connection:
         connection.execute(_INSERT_COMMUNITIES, {"ids": sorted(ids)})
@@ -77,10 +77,10 @@ def create_missing(engine: Engine, ids: Iterable[str]) -> None:
 def check_not_deleted(connection: Connection, ids: Iterable[str]) -> None:
     """Raise `Unavailable` if one of the communities was deleted since `create_missing`.
 
-    The caller holds `locks.share_time_zones`, so none is deleted until its transaction ends.
+    The caller holds `locks.share_time_zones`, so no community is deleted until its transaction ends.
     """
     if connection.scalar(_IS_ANY_DELETED, {"ids": list(ids)}):
-        raise Unavailable("a community was deleted while its events were on their way: try again")
+        raise Unavailable("a community was deleted while its events were waiting to be stored: try again")
 
 
 def configure(connection: Connection, community_id: str, timezone: str | None, name: str | None) -> bool:
@@ -101,7 +101,7 @@ def configure(connection: Connection, community_id: str, timezone: str | None, n
 
 
 def require(connection: Connection, community_id: str) -> None:
-    """Raise `ConfigError` unless the community exists."""
+    """Raise `ConfigError` if the community does not exist."""
     known = list(connection.scalars(_SELECT_COMMUNITY_IDS))
     if community_id not in known:
         raise ConfigError(_unknown("community", community_id, known))

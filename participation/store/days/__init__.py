@@ -1,1 +1,1 @@
-"""Local days: which ones an event touches, which are due, computing them, reading them."""
+"""Local days: finds the days on which an event counts and the days that are due, computes and reads days."""

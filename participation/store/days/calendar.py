@@ -1,12 +1,12 @@
-"""Which local days an event touches, as parts of queries. The caller holds `locks.share_time_zones`."""
+"""Parts of queries that find the local days of events. The caller holds `locks.share_time_zones`."""
 
 from typing import Final
 
 VOICE_REACH: Final = "interval '12 hours'"
-"""Longest interval in voice that is credited (fixed)."""
+"""Longest interval in voice that counts (fixed)."""
 
-# A voice interval reaches at most twelve hours from an event that bounds it, and no local day fits in between. No zone
-# has changed its clock within a minute since 2000, so all events of one minute touch the same days.
+# A voice interval reaches at most twelve hours from each of its events, and no whole local day fits into that
+# time. Since 2000, no zone has changed its clock within a minute, so all events of one minute count on the same days.
 TOUCHED_DAYS: Final = f"""
 SELECT DISTINCT
     community_id,
@@ -21,8 +21,8 @@ WHERE is_voice OR reach.span = interval '0'
 """
 """Query of the days on which rows of `source` count: community_id, highlight_date."""
 
-# Jumps from one day's events to the first event of a later day: one short index scan for each day, however many events.
-# Each scan starts before midnight, because a clock may show midnight twice.
+# Goes from the events of one day to the first event of a later day, with one short index scan for each day. Each scan
+# starts before midnight, because a clock may show midnight twice.
 EVENT_DAYS: Final = """
 WITH RECURSIVE event_days (community_id, timezone, highlight_date) AS (
     SELECT community_id, timezone, (

@@ -1,7 +1,7 @@
 """The SQL of the nightly computation: one local day of one community, set-based, from the raw events.
 
-`docs/highlights.md` has the meaning of every figure; the query follows its order. `highlights` has the rules and says
-when a day is computed.
+`docs/highlights.md` defines every figure, and the query follows its order. The package `highlights` has the rules and
+decides when a day is computed.
 """
 
 from dataclasses import asdict, dataclass
@@ -16,9 +16,9 @@ from participation.store.days import calendar
 IS_ACTIVE: Final = "(message_count > 0 OR reaction_count > 0 OR voice_minutes > 0)"
 """Condition on a row: the member was active on the day. Receiving reactions alone is not activity (fixed)."""
 
-# A day is all minutes that the zone's clock shows with its date: 23, 24 or 25 hours, none if the calendar skipped the
-# date, and not always in one piece. `begins` and `hours` are the same clock as a lookup table, which is far cheaper
-# than converting each time: from which time on the clock shows which hour of the date, or NULL for another date.
+# A day is all minutes at which a clock in the zone shows its date: 23, 24 or 25 hours, sometimes in two pieces, or none
+# if the zone skipped the date. `begins` and `hours` are a lookup table, which is much faster than converting each time:
+# from each time in `begins` on, the clock shows that hour of the date, or NULL for another date.
 _SELECT_DAY_CLOCK = text("""
 SELECT lower(moments), upper(moments), CAST(moments AS text), begins, hours
 FROM communities
@@ -51,8 +51,8 @@ _DELETE_DAY = [
     text("DELETE FROM community_daily_highlights WHERE community_id = :community_id AND highlight_date = :day"),
 ]
 
-# For this transaction alone. 64 MB hold some hundred thousand events without temporary files. Compiling the query would
-# take longer than running it.
+# Only for this transaction. 64 MB are enough for some hundred thousand events without temporary files. Compiling the
+# query would take longer than running it.
 _TUNE_SESSION = text("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
 
 _PERSON_OF_ROW: Final = "coalesce({link}.person_id, {row}.platform || ':' || {row}.{account})"
@@ -61,7 +61,7 @@ LEFT JOIN member_accounts AS {link} ON {link}.platform = {row}.platform AND {lin
 """
 
 _CLOCK_PIECE: Final = "width_bucket({moment}, :begins)"
-"""The number of the piece of the clock in which a time lies. The piece has an hour exactly if it is of the day."""
+"""The index in `begins` and `hours` for a time. The hour at that index is NULL if the time is not on the day."""
 
 
 def _person(row: str, account: str = "member_id", link: str = "link") -> dict[str, str]:
@@ -73,7 +73,7 @@ def _person(row: str, account: str = "member_id", link: str = "link") -> dict[st
 _INSERT_DAY = text(
     """
 WITH facts AS MATERIALIZED (
-    -- What users did on the day; voice events also from twelve hours to either side.
+    -- Events of users on the day; voice events also up to twelve hours before and after it.
     SELECT
         event_type, platform, member_id, channel_id, object_id, object_author_id, occurred_at,
         metadata ->> 'emoji' AS emoji, (:hours)[{piece}] AS hour
@@ -84,12 +84,12 @@ WITH facts AS MATERIALIZED (
         AND occurred_at <= CAST(:end AS timestamptz) + {reach}
         AND (event_type LIKE 'VOICE%' OR occurred_at <@ CAST(:moments AS tstzmultirange))
 ), messages AS (
-    -- By account, and by hour without an account: most rows are messages, and this reads them once.
+    -- Grouped by account, and in other rows by hour. Most rows are messages, and this reads them only once.
     SELECT platform, member_id, hour, CAST(count(*) AS integer) AS messages, bit_or(1 << hour) AS hours
     FROM facts WHERE event_type = 'MESSAGE_SENT'
     GROUP BY GROUPING SETS ((platform, member_id), (hour))
 ), last_reactions AS (
-    -- The last reaction event of an account on an object and emoji; at equal times the removal is the later.
+    -- The last reaction event of an account on an object and emoji; at equal times, the removal is later.
     -- The most selective columns come first, so that the sort rarely compares the others.
     SELECT DISTINCT ON (object_id, member_id, channel_id, emoji, platform)
         event_type, platform, member_id, object_author_id, hour
@@ -116,7 +116,7 @@ WITH facts AS MATERIALIZED (
         ORDER BY occurred_at, array_position(ARRAY['VOICE_LEFT', 'VOICE_PRESENT', 'VOICE_JOINED'], event_type)
     )
 ), stays AS (
-    -- The time between two observations, clipped to the day; overlapping stays of a person's accounts become one.
+    -- The time between two observations, limited to the day; overlapping stays of one person are merged.
     SELECT {voice[person]} AS person,
         unnest(range_agg(tstzrange(since, until)) * CAST(:moments AS tstzmultirange)) AS span
     FROM observed AS o {voice[link]}
@@ -208,10 +208,10 @@ class ReputationRule:
 
 
 def replace_day(connection: Connection, community_id: str, day: date, rule: ReputationRule) -> bool:
-    """Replace the community's local day by what its raw events say; return False if the community is unknown.
+    """Compute the community's local day from its raw events; return False if the community is unknown.
 
-    The caller commits. Repeating it is safe: it writes the same rows. Marks of the day that this transaction does not
-    see yet stay, so an event that arrives meanwhile makes the day due again.
+    Replaces the rows of the day. The caller commits. Repeating it is safe: it writes the same rows. Marks of the day
+    that this transaction does not see yet stay, so an event that arrives meanwhile makes the day due again.
     """
     locks.share_time_zones(connection)
     key: dict[str, object] = {"community_id": community_id, "day": day}

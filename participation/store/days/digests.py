@@ -1,4 +1,4 @@
-"""Reading computed days. What depends on other days (streaks, newcomers, …) is derived here and never stored."""
+"""Reads computed days. Figures that depend on other days (streaks, newcomers, …) are calculated, not stored."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -75,7 +75,7 @@ WHERE community_id = :community_id AND highlight_date BETWEEN :first AND :last O
 
 @dataclass(frozen=True, slots=True)
 class CommunityDay:
-    """A community's name, zone and computed row. The row's fields are None if the day has none."""
+    """A community's name, zone and computed row. If the day has no row, its fields are None."""
 
     name: str | None
     timezone: str
@@ -102,10 +102,10 @@ class UsualDay:
 
 @dataclass(frozen=True, slots=True)
 class MemberDay:
-    """A member's row of the day, and what follows from other days.
+    """A member's row of the day, and figures that depend on other days.
 
-    streak_days: consecutive active days that end on this one. newcomer: was never active before. returned: was not
-    active for some time before.
+    streak_days: number of consecutive active days that end on this one. newcomer: was never active before. returned:
+    was not active for some time before.
     """
 
     member_id: str
@@ -121,12 +121,12 @@ class MemberDay:
 
 
 def community_day(connection: Connection, community_id: str, day: date) -> CommunityDay:
-    """Return the day of a known community."""
+    """Return the day. The community must exist."""
     return CommunityDay(*connection.execute(_SELECT_COMMUNITY_DAY, {"community_id": community_id, "day": day}).one())
 
 
 def usual_day(connection: Connection, community_id: str, days: list[date]) -> UsualDay | None:
-    """Return the medians of those of the days that are computed, None if none is."""
+    """Return the medians of these days, without days that are not computed; None if none is computed."""
     row = connection.execute(_SELECT_USUAL_DAY, {"community_id": community_id, "days": days}).one()
     return UsualDay(*row) if row.weeks else None
 
@@ -136,20 +136,20 @@ def members_of_day(
 ) -> list[MemberDay]:
     """Return the members' rows, the highest reputation first.
 
-    returned_after_days: a member returned if the active day before was at least so many days ago.
+    returned_after_days: a member returned if the previous active day was at least this many days earlier.
     """
     values = {"community_id": community_id, "day": day, "returned_after_days": returned_after_days}
     return [MemberDay(*row) for row in connection.execute(_SELECT_MEMBER_DAYS, values)]
 
 
 def gone_quiet(connection: Connection, community_id: str, day: date, *, active_days: int) -> list[str]:
-    """Return members who were active on so many of the 7 days before the last 7, and on none of the last 7."""
+    """Return members who were active on this many of the 7 days before the last 7, and on none of the last 7."""
     values = {"community_id": community_id, "day": day, "active_days": active_days}
     return list(connection.scalars(_SELECT_GONE_QUIET, values))
 
 
 def best_day(connection: Connection, community_id: str) -> date | None:
-    """Return the computed day with the most active members, None if no day is computed."""
+    """Return the computed day with the most active members, or None if no day is computed."""
     return connection.execute(_SELECT_BEST_DAY, {"community_id": community_id}).scalar_one_or_none()
 
 

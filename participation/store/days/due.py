@@ -1,4 +1,4 @@
-"""Which local days are due: they have ended in the community's time zone, and were marked since they were computed."""
+"""Finds the local days that are due: days that have ended in their time zone, and were marked since computed."""
 
 from datetime import date, datetime
 from typing import Final, NamedTuple
@@ -48,8 +48,9 @@ FROM due_days JOIN communities USING (community_id)
 WHERE highlight_date < CAST(now() AT TIME ZONE timezone AS date)
 """)
 
-# Every batch inserts marks without looking for existing ones, so that no flush waits for another. Here all but the
-# newest mark of a day are deleted. The lock keeps the newest from a computation that has not seen what it marks.
+# Every batch inserts marks without looking for existing ones, so that no flush waits for another. Therefore all but the
+# newest mark of a day are deleted here. The lock prevents a computation that has not seen the newest events from
+# deleting the newest mark.
 _DELETE_SURPLUS_MARKS = text("""
 WITH kept AS (
     SELECT id, community_id, highlight_date FROM due_days
@@ -70,12 +71,12 @@ def list_due(connection: Connection, community_id: str | None = None) -> list[Da
 
 
 def is_due(connection: Connection, community_id: str, day: date) -> bool:
-    """Whether the day has events that were not computed yet, also if the day has not ended."""
+    """Return whether the day has events that were not computed yet, even if the day has not ended."""
     return bool(connection.scalar(_IS_DAY_MARKED, {"community_id": community_id, "day": day}))
 
 
 def oldest_due_at(connection: Connection) -> datetime | None:
-    """Return since when the longest waiting day has been due, None if no day is due."""
+    """Return the time at which the longest waiting day became due, or None if no day is due."""
     oldest: datetime | None = connection.scalar(_SELECT_OLDEST_DUE)
     return oldest
 
@@ -87,5 +88,5 @@ def days_between(connection: Connection, community_id: str, first: date, last: d
 
 
 def compact_marks(connection: Connection) -> None:
-    """Delete all marks of a day but the newest. The caller commits."""
+    """Delete all marks of each day except the newest. The caller commits."""
     connection.execute(_DELETE_SURPLUS_MARKS)

@@ -1,1 +1,1 @@
-"""Writing batches: rows of events, dead letters, opt-outs, counts."""
+"""Stores batches: rows of events, dead letters and counts. Discards the events of members who opted out."""

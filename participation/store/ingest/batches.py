@@ -1,4 +1,4 @@
-"""The write that everything rests on: one claimed batch into PostgreSQL, in one transaction."""
+"""Stores one claimed batch in PostgreSQL, in one transaction."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -32,13 +32,13 @@ class Counts:
 
 
 class BatchResult(NamedTuple):
-    """The counts of a stored batch, in all and by community; None where a dead letter names no community."""
+    """The counts of a stored batch, total and by community. None is for dead letters that name no community."""
 
     total: Counts
     by_community: Mapping[str | None, Counts]
 
 
-# Duplicates tend to come in series. A COPY that fails at one leaves dead rows behind, so it is not tried then.
+# A COPY that fails at a duplicate leaves dead rows. Duplicates often come in series, so for a minute it is not tried.
 _INSERT_BATCH = text("""
 INSERT INTO ingest_batches (batch_id, started_at) VALUES (:batch_id, :started_at)
 ON CONFLICT DO NOTHING
@@ -71,8 +71,8 @@ def store_batch(
 ) -> BatchResult | None:
     """Store the batch; return its counts, or None if it was stored before.
 
-    The caller commits, and has made the partitions and communities. A row that PostgreSQL rejects although it passed
-    validation becomes a dead letter. Raises `BatchTaken` while another transaction stores the batch, and `Unavailable`
+    The caller has created the partitions and communities, and commits. A row that passed validation and is rejected by
+    PostgreSQL becomes a dead letter. Raises `BatchTaken` while another transaction stores the batch, and `Unavailable`
     if a community was deleted meanwhile.
     """
     if not locks.try_lock_batch(connection, batch_id):
@@ -94,7 +94,7 @@ def store_batch(
 
 
 def delete_old_batches(connection: Connection, days: int) -> None:
-    """Delete the rows of batches that were stored more than so many days ago. The caller commits."""
+    """Delete the rows of batches that were stored more than this many days ago. The caller commits."""
     connection.execute(_DELETE_OLD_BATCHES, {"days": days})
 
 
@@ -105,7 +105,7 @@ def _count(
     rejected: Sequence[NewDeadLetter],
     opted_out: Counter[Source],
 ) -> dict[Source, Counts]:
-    """Count what became of the events of each community and import."""
+    """Return the counts of each community and import."""
     received = events.by_source(accepted) + Counter(letter.source for letter in dead)
     quarantined = Counter(letter.source for letter in (*dead, *rejected))
     return {

@@ -1,4 +1,4 @@
-"""Events as rows: how a row is written for COPY, and the two ways into `participation_events`."""
+"""Rows of events: writes them for COPY, and inserts them into `participation_events` in one of two ways."""
 
 import io
 from collections import Counter, defaultdict
@@ -18,13 +18,13 @@ from participation.store.days import calendar
 from participation.store.dead_letters import NewDeadLetter
 
 SLICE_BYTES: Final = 262_144
-"""How many bytes of a COPY are handed to the driver at once."""
+"""Number of bytes of a COPY that the driver reads at once."""
 
 Source = tuple[str | None, str | None]
-"""What a count is kept for: a community_id and an import_id. None where an event has none that can be read."""
+"""The key of a count: a community_id and an import_id. None if the event has none that can be read."""
 
 NULL: Final = "\\N"
-"""How PostgreSQL's text format writes NULL."""
+"""NULL in PostgreSQL's text format."""
 
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
@@ -57,7 +57,7 @@ def copy_text(value: str | None) -> str:
 class Accepted(NamedTuple):
     """A row, its community without escapes, and the list element that it was read from.
 
-    is_author_removed: the row lacks its author, who opted out, and `raw` still names them.
+    is_author_removed: the author opted out and was removed from the row, but `raw` still names the author.
     """
 
     row: Row
@@ -86,7 +86,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming
 
 _EMPTY_INCOMING = text("DELETE FROM incoming")
 
-# In the order of `_copy`, whatever the collation of the database. Only control characters in an id sort differently.
+# In the order of `_copy`, with any collation of the database. Only control characters in an id sort differently.
 _INSERT_INCOMING = text(f"""
 WITH stored AS (
     INSERT INTO participation_events ({_COLUMNS})
@@ -107,8 +107,8 @@ def insert(
 ) -> tuple[Counter[Source], list[NewDeadLetter]]:
     """Insert the rows and mark their days; return how many were new, by source, and letters for the rejected rows.
 
-    all_new: first try to insert them as if none were stored yet, which takes half the time. The caller commits, and has
-    made the partitions and communities.
+    all_new: first try to insert them as if none were stored yet, which takes half the time. The caller has created the
+    partitions and communities, and commits.
     """
     if all_new and accepted:
         try:
@@ -143,7 +143,7 @@ def _copy(connection: Connection, table: str, accepted: Iterable[Accepted]) -> N
 
 
 def _mark(connection: Connection, accepted: Iterable[Accepted]) -> None:
-    """Mark the days that the rows touch. One row stands for all similar rows of its minute."""
+    """Mark the days on which the rows count. One row is enough for all similar rows of the same minute."""
     seen = {(community, f"{row.occurred_at[:16]}Z", row.event_type, row.actor_kind) for row, community, *_ in accepted}
     names = ("community_id", "occurred_at", "event_type", "actor_kind")
     rows = [dict(zip(names, each, strict=True)) for each in seen]
@@ -151,7 +151,7 @@ def _mark(connection: Connection, accepted: Iterable[Accepted]) -> None:
 
 
 def _merge(connection: Connection, accepted: Sequence[Accepted]) -> tuple[Counter[Source], list[NewDeadLetter]]:
-    """Insert the rows that are not stored yet. Halve them until each row that PostgreSQL rejects stands alone."""
+    """Insert the rows that are not stored yet. If PostgreSQL rejects a row, split them until it is alone."""
     if not accepted:
         return Counter(), []
     try:
@@ -176,7 +176,7 @@ def _rejected(item: Accepted, detail: str) -> NewDeadLetter:
 
 
 def _without_author(raw: bytes) -> bytes:
-    """Encode the message again, without the author of what its member reacted to."""
+    """Encode the message again, without the author of the message that its member reacted to."""
     found = message.decode(raw)
     payload = {**found.event, "object_author_id": None} if isinstance(found.event, dict) else found.event
     return message.encode(payload, found.import_id)

@@ -1,4 +1,4 @@
-"""What became of the events of each import and replay, by batch."""
+"""The counts of the events of each import and replay, by batch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 @dataclass(frozen=True, slots=True)
 class ImportCounts:
-    """What became of the events of one import so far."""
+    """How many events of an import were stored, were duplicates, became dead letters, or were discarded so far."""
 
     stored: int
     duplicates: int
@@ -18,6 +18,7 @@ class ImportCounts:
 
     @property
     def done(self) -> int:
+        """The number of events that workers have processed."""
         return self.stored + self.duplicates + self.dead + self.opted_out
 
 
@@ -40,5 +41,5 @@ def insert(connection: Connection, batch_id: str, by_import: Mapping[str, Mappin
 
 
 def read_import_counts(connection: Connection, import_id: UUID) -> ImportCounts:
-    """Return what became of the import's events so far."""
+    """Return the counts of the import so far."""
     return ImportCounts(*connection.execute(_SELECT_IMPORT_COUNTS, {"import_id": import_id}).one())

@@ -1,4 +1,4 @@
-"""Where an opt-out is enforced: the transaction that stores a batch discards the events of members who opted out."""
+"""Enforces opt-outs: the transaction that stores a batch discards the events of members who opted out."""
 
 import re
 from collections import Counter
@@ -18,14 +18,14 @@ _ESCAPE: Final = re.compile(r"\\(.)")
 _UNESCAPED: Final = {"t": "\t", "n": "\n", "r": "\r"}
 
 Name = tuple[str, str]
-"""A platform and an account id, as they stand in a row: escaped for COPY."""
+"""A platform and an account id as in a row, where they are escaped for COPY."""
 
 Until = Mapping[Account, datetime | None]
 """Accounts, and the time before which their events are discarded. None: all events."""
 
 
 class Filtered(NamedTuple):
-    """What of a batch is kept, and how many events were discarded, by source."""
+    """The part of a batch that is kept, and how many events were discarded, by source."""
 
     accepted: Sequence[Accepted]
     dead: Sequence[NewDeadLetter]
@@ -33,9 +33,9 @@ class Filtered(NamedTuple):
 
 
 def filter_opted_out(connection: Connection, accepted: Sequence[Accepted], dead: Sequence[NewDeadLetter]) -> Filtered:
-    """Discard the events of members who opted out, and remove them as authors of what others reacted to.
+    """Discard the events of members who opted out, and remove these members as authors from other events.
 
-    Nobody can opt out from here on until the caller commits.
+    New opt-outs wait until the caller commits.
     """
     key = opt_outs.lock_and_read_key(connection)
     if key is None:
@@ -77,12 +77,12 @@ def _is_discarded(occurred_at: str, names: Mapping[Name, datetime | None], name:
 
 
 def _is_letter_discarded(letter: NewDeadLetter, until: Until) -> bool:
-    """Whether the letter names a member who opted out. A letter without a readable time may be from before that."""
+    """Return whether to discard the letter because of an opt-out. Without a readable time, it is discarded."""
     limits = [until[account] for account in letter.accounts if account in until]
     at = letter.occurred_at
     return any(limit is None or at is None or at < limit for limit in limits)
 
 
 def _unescape(value: str) -> str:
-    """Undo what `events.copy_text` does."""
+    """Reverse `events.copy_text`."""
     return _ESCAPE.sub(lambda found: _UNESCAPED.get(found[1], found[1]), value) if "\\" in value else value

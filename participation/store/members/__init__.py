@@ -1,1 +1,1 @@
-"""Members: linked accounts, and what they may ask for: their data, erasure, opting out."""
+"""Members: linked accounts, and the requests of members for their data, erasure and opting out."""

@@ -1,7 +1,7 @@
-"""Erasing a person, partition by partition, so that nothing waits long.
+"""Erases a person, partition by partition, so that other transactions do not wait long.
 
 Erasing reads the whole table of events: there is no index on members, because it would slow ingest down. Each partition
-is a transaction of its own that marks the days it touches. Running it again continues where it failed.
+is a transaction of its own, which marks the affected days. Running it again continues where it failed.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from participation.store.members.persons import Person
 from participation.store.schema import partitions
 
 OnProgress = Callable[[int, int], None]
-"""Called after every step with the number of steps that are done, and of all steps."""
+"""Called after every step with the number of steps that are done, and the number of all steps."""
 
 ACCOUNTS: Final = """
 accounts AS MATERIALIZED (
@@ -29,7 +29,7 @@ accounts AS MATERIALIZED (
 IS_MEMBER: Final = "(platform, member_id) IN (SELECT * FROM accounts)"
 IS_AUTHOR: Final = "(platform, object_author_id) IN (SELECT * FROM accounts)"
 
-# Locked in one order. Otherwise erasing two members who reacted to each other could deadlock.
+# Rows are locked in one order. Otherwise erasing two members who reacted to each other could deadlock.
 _DELETE_PERSON_EVENTS: Final = f"""
 WITH {ACCOUNTS}, own AS MATERIALIZED (
     SELECT community_id, occurred_at, event_id, event_type, actor_kind, {IS_MEMBER} AS is_member
@@ -70,7 +70,7 @@ WHERE person_id = :person_id OR (platform, account_id) IN (SELECT * FROM account
 
 
 class ErasedEvents(NamedTuple):
-    """What was erased in one partition: events, authors removed from events of others, and the days that became due."""
+    """Counts of one partition: deleted events, events of others without their author now, and the days now due."""
 
     events: int
     received: int
@@ -102,5 +102,5 @@ def person_days(connection: Connection, person: Person) -> set[Day]:
 
 
 def person_links(connection: Connection, person: Person) -> int:
-    """Delete the links of the person's accounts; return how many there were. The caller commits."""
+    """Delete the links of the person's accounts; return how many were deleted. The caller commits."""
     return connection.execute(_DELETE_PERSON_LINKS, {"person_id": person.person_id, **person.columns()}).rowcount

@@ -40,13 +40,16 @@ def link(connection: Connection, person_id: str, accounts: Sequence[Account]) ->
 
 
 def unlink(connection: Connection, accounts: Sequence[Account]) -> int:
-    """Count each account as a person of its own again; return how many were linked. Otherwise like `link`."""
+    """Unlink the accounts, so that each counts as a person of its own; return how many were linked.
+
+    Every day on which an unlinked account counts becomes due. The caller commits. Repeating it is safe.
+    """
     return _change(connection, [account._asdict() for account in accounts], link=False)
 
 
 def _change(connection: Connection, accounts: Sequence[dict[str, str]], *, link: bool) -> int:
     locks.share_time_zones(connection)
-    # In one order. Otherwise two commands at once could deadlock.
+    # Always in the same order. Otherwise two commands at once could deadlock.
     ordered = sorted(accounts, key=lambda account: (account["platform"], account["account_id"]))
     changed = [
         account

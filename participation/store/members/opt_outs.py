@@ -1,7 +1,7 @@
-"""Accounts that opted out: a keyed hash of each, and nothing else about it.
+"""Accounts that opted out. Only a keyed hash of each account is stored.
 
-The hash has a key because account ids are short: an attacker could hash all possible ids. The key is in the same
-database, so with the whole database one can test whether a certain account opted out, but cannot list them.
+The hash has a key because account ids are short: without it, an attacker could hash all possible ids. The key is in the
+same database. So a person with the whole database can test whether a certain account opted out, but cannot list them.
 """
 
 import hmac
@@ -52,7 +52,7 @@ FROM opt_outs WHERE account_hash = ANY(CAST(:hashes AS bytea[]))
 
 
 def lock_and_read_key(connection: Connection) -> bytes | None:
-    """Let nobody opt out until this transaction ends; return the key of the hashes, or None if nobody ever opted out.
+    """Make opt-outs wait until this transaction ends; return the key of the hashes, or None without any opt-outs.
 
     Raises `ConfigError` if the key is lost.
     """
@@ -60,15 +60,15 @@ def lock_and_read_key(connection: Connection) -> bytes | None:
     if not is_used:
         return None
     if key is None:
-        raise ConfigError("hash_keys lacks the key of opt_outs: restore both tables from the same backup")
+        raise ConfigError("hash_keys does not contain the key of opt_outs: restore both tables from the same backup")
     return bytes(key)
 
 
 def add(connection: Connection, accounts: Collection[Account], *, forever: bool) -> None:
     """Discard the events of these accounts up to now, or for ever. Repeating it is safe.
 
-    "Now" includes the 5 minutes by which a bot's clock may be ahead. The caller commits; from then on every worker
-    obeys. This waits for transactions that have already read who opted out.
+    "Now" includes the 5 minutes by which a bot's clock may be ahead. The caller commits; from then on, every
+    worker discards the events. This waits for transactions that have already read the opt-outs.
     """
     locks.lock_opt_outs(connection)
     connection.execute(_INSERT_KEY, {"key": secrets.token_bytes(32)})
@@ -86,13 +86,13 @@ def remove(connection: Connection, accounts: Collection[Account]) -> int:
 
 
 def is_any_opted_out(connection: Connection, accounts: Collection[Account]) -> bool:
-    """Whether one of the accounts has opted out and not opted in again."""
+    """Return whether one of the accounts has opted out and not opted in again."""
     key = connection.scalar(_SELECT_KEY)
     return key is not None and None in find(connection, bytes(key), accounts).values()
 
 
 def find(connection: Connection, key: bytes, accounts: Collection[Account]) -> dict[Account, datetime | None]:
-    """Return the accounts with discarded events, and the time before which events are discarded; None is for ever."""
+    """Return the accounts whose events are discarded, and until which time; None means for ever."""
     by_hash = {account_hash(key, *account): account for account in accounts}
     rows = connection.execute(_SELECT_OPT_OUTS, {"hashes": list(by_hash)})
     return {by_hash[bytes(row.account_hash)]: row.until for row in rows}
@@ -105,5 +105,5 @@ def _hashes(connection: Connection, accounts: Collection[Account]) -> list[bytes
 
 @lru_cache(maxsize=16_384)
 def account_hash(key: bytes, platform: str, account_id: str) -> bytes:
-    """Return the HMAC-SHA256 of the JSON array of both, as `orjson` writes it."""
+    """Return the HMAC-SHA256 of the JSON array of platform and account id, as `orjson` writes it."""
     return hmac.digest(key, orjson.dumps([platform, account_id]), "sha256")

@@ -1,4 +1,4 @@
-"""What is stored about a person, read for that person: counts, and everything. Nothing about other members."""
+"""Reads what is stored about a person, as counts or in full, without personal data of other members."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -12,7 +12,7 @@ from participation.store.members.erasure import ACCOUNTS, IS_AUTHOR, IS_MEMBER
 from participation.store.members.persons import Person
 
 FETCHED: Final = 1_000
-"""Rows that are in memory at a time."""
+"""Number of rows in memory at a time."""
 
 _COUNT_PERSON_EVENTS = text(f"""
 WITH {ACCOUNTS}
@@ -28,7 +28,7 @@ SELECT count(*) FROM participation_events WHERE {IS_AUTHOR} AND NOT {IS_MEMBER}
 
 _COUNT_PERSON_DAYS = text("SELECT count(*) FROM member_daily_highlights WHERE member_id = ANY(CAST(:names AS text[]))")
 
-# The author of what the person reacted to is another member's personal data, unless it is the person.
+# The author of a message that the person reacted to is left out: another author's id is that member's data.
 _SELECT_PERSON_EVENTS = text(f"""
 WITH {ACCOUNTS}
 SELECT community_id, occurred_at, event_id, platform, event_type, channel_id, member_id, object_id,
@@ -36,7 +36,7 @@ SELECT community_id, occurred_at, event_id, platform, event_type, channel_id, me
 FROM participation_events WHERE {IS_MEMBER}
 """)
 
-# Without the member who reacted, and without the event's id, which is derived from that member.
+# Without the member who reacted, and without the event's id, which is derived from that member's id.
 _SELECT_RECEIVED = text(f"""
 WITH {ACCOUNTS}
 SELECT community_id, occurred_at, platform, event_type, channel_id, object_id, object_author_id,
@@ -56,7 +56,7 @@ QUERIES: Final = {
     "reaction_received": _SELECT_RECEIVED,
     "highlight": _SELECT_PERSON_DAYS,
 }
-"""The queries, by the kind of what they read."""
+"""The queries, by the kind of the records that they read."""
 
 
 class Summary(NamedTuple):
@@ -72,7 +72,7 @@ class Summary(NamedTuple):
 
 
 def read_summary(connection: Connection, person: Person) -> Summary:
-    """Count what is stored about the person. Reads the whole table."""
+    """Count what is stored about the person. Reads the whole table of events."""
     rows = connection.execute(_COUNT_PERSON_EVENTS, person.columns()).all()
     return Summary(
         events={row.event_type: row.events for row in rows},
@@ -96,7 +96,7 @@ def read_everything(connection: Connection, person: Person) -> Iterator[tuple[st
 
 
 def read_dead_letters(connection: Connection, person: Person) -> Iterator[Mapping[str, Any]]:
-    """Yield the dead letters from which an event of the person can be read."""
+    """Yield the dead letters that contain a readable event of the person."""
     for page in dead_letters.pages(lambda after: dead_letters.following(connection, after)):
         for letter in page:
             if (payload := _own(letter.raw, person)) is not None:

@@ -1,4 +1,4 @@
-"""Finding a person by an account or a name, always with all linked accounts."""
+"""Finds a person by an account or a name, always with all linked accounts."""
 
 from typing import NamedTuple
 
@@ -18,14 +18,14 @@ SELECT platform, account_id FROM member_accounts WHERE person_id = :person_id OR
 
 
 class Person(NamedTuple):
-    """A person and the accounts that count as this person, at least one."""
+    """A person and the accounts that count as this person. There is at least one."""
 
     person_id: str
     accounts: tuple[Account, ...]
 
     @property
     def names(self) -> list[str]:
-        """The names under which days were ever computed, also before the accounts were linked."""
+        """All names under which days may have been computed, also before the accounts were linked."""
         return [self.person_id, *map(accounts.person_id, self.accounts)]
 
     def columns(self) -> dict[str, list[str]]:
@@ -37,7 +37,8 @@ class Person(NamedTuple):
 def person_of_account(connection: Connection, account: Account) -> Person:
     """Return the person of an account. An account that is not linked is the person `<platform>:<account_id>`.
 
-    Raises `InvalidEvent` for an impossible platform or id, and `Unavailable` if the account is being linked now.
+    Raises `InvalidEvent` if the platform or the id breaks its rule, and `Unavailable` if the account is being linked
+    now.
     """
     accounts.check(account)
     linked = connection.scalar(_SELECT_PERSON, account._asdict())
@@ -48,9 +49,9 @@ def person_of_account(connection: Connection, account: Account) -> Person:
 
 
 def find_person(connection: Connection, who: str) -> Person:
-    """Return the person that is written as PLATFORM:ACCOUNT or by name.
+    """Return the person with this name, or of the account that is written as PLATFORM:ACCOUNT.
 
-    Raises `ConfigError` if there is no such person, or if the text could mean two.
+    Raises `ConfigError` if there is no such person, or if the text could mean two persons.
     """
     account = accounts.find(who)
     by_account = person_of_account(connection, account) if account else None
@@ -62,14 +63,14 @@ def find_person(connection: Connection, who: str) -> Person:
         return by_account
     if by_account is not None and by_account.person_id != who:
         raise ConfigError(
-            f"{who!r} is a person, and also an account of {by_account.person_id!r}: name another of their accounts"
+            f"{who!r} is a person, and also an account of {by_account.person_id!r}: give another of their accounts"
         )
     return _person(connection, who)
 
 
 def _person(connection: Connection, person_id: str) -> Person:
     found = {Account(*row) for row in connection.execute(_SELECT_ACCOUNTS, {"person_id": person_id})}
-    # An account that is not linked counts as the person with its own name, beside any accounts linked to that name.
+    # An account that is not linked counts as the person with its own name, together with accounts linked to that name.
     own = accounts.find(person_id)
     if own is not None and connection.scalar(_SELECT_PERSON, own._asdict()) is None:
         found.add(own)

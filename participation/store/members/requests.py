@@ -1,7 +1,7 @@
-"""What members may ask for: a summary of their data, all of it, erasure, opting out and opting in.
+"""The requests of members: a summary of their data, all of it, erasure, opting out and opting in.
 
-A member is given as an account, or by an operator as PLATFORM:ACCOUNT or the name of a person. A request always
-concerns the whole person with all linked accounts, and its result names them.
+A member is given as an account, or by an operator as PLATFORM:ACCOUNT or as the name of a person. A request always
+includes all linked accounts of the person, and its result names them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ class Kept:
     """Counts of what is kept about a person.
 
     events: by type. received: reactions of others that name the person as the author. highlight_days: computed days
-    with a row of the person. dead_letters: those from which an event of the person can be read.
+    with a row of the person. dead_letters: those that contain a readable event of the person.
     """
 
     person_id: str
@@ -94,7 +94,7 @@ def export(engine: Engine, who: Who) -> Iterator[bytes]:
 
 
 def forget(engine: Engine, who: Who, on_progress: OnProgress = lambda done, total: None) -> Erased:
-    """Erase the person. Events up to now that are still in queues are discarded when they arrive.
+    """Erase the person. Events from before now that are still in queues are discarded when they arrive.
 
     Later events count again. Repeating it is safe. Raises `Unavailable` if it must be repeated.
     """
@@ -102,7 +102,10 @@ def forget(engine: Engine, who: Who, on_progress: OnProgress = lambda done, tota
 
 
 def opt_out(engine: Engine, who: Who, on_progress: OnProgress = lambda done, total: None) -> Erased:
-    """Erase the person and discard all later events of the accounts until they opt in. Otherwise like `forget`."""
+    """Erase the person, and discard all events of the accounts until the person opts in.
+
+    Repeating it is safe. Raises `Unavailable` if it must be repeated.
+    """
     return _erase(engine, who, on_progress, forever=True)
 
 
@@ -120,7 +123,7 @@ def _person(connection: Connection, who: Who) -> Person:
 
 
 def _erase(engine: Engine, who: Who, on_progress: OnProgress, *, forever: bool) -> Erased:
-    # A transaction of its own, because ingest waits for it. After its commit no event of the person is stored.
+    # A transaction of its own, because ingest waits for it. After its commit, no event of the person is stored.
     with transaction(engine) as connection:
         person = _person(connection, who)
         opt_outs.add(connection, person.accounts, forever=forever)
@@ -136,7 +139,7 @@ def _erase(engine: Engine, who: Who, on_progress: OnProgress, *, forever: bool) 
         erased.days |= computed
         own = frozenset(person.accounts)
         erased.dead_letters = dead_letters.delete_where(engine, lambda raw: mentions.mentions_any(raw, own))
-        # The links go last: until then, a retry finds all accounts by the person's name.
+        # The links are deleted last, so that a retry finds all accounts by the person's name.
         with transaction(engine) as connection:
             erased.links = erasure.person_links(connection, person)
     return erased
@@ -147,7 +150,7 @@ def _incomplete() -> Iterator[None]:
     try:
         yield
     except (Unavailable, ConfigError) as error:
-        text = f"{error}: new events are discarded already, but not everything is erased yet: run it again"
+        text = f"{error}. New events are discarded already, but not everything is erased yet: run it again"
         raise type(error)(text) from error
 
 

@@ -1,4 +1,4 @@
-"""Comparing the tables of a database with those that participation needs. Reads only."""
+"""Compares the tables of a database with those that participation needs. Changes nothing."""
 
 from dataclasses import dataclass
 
@@ -34,9 +34,10 @@ WHERE inhparent = to_regclass(:events) AND relpersistence = 'u' ORDER BY relname
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """What is wrong with the tables and our privileges, by name. Empty where all is well.
+    """The problems of the tables and of our privileges, by name. A field without problems is empty.
 
-    lacking: privileges, for example "INSERT on due_days". makes_partitions: whether our role can make partitions.
+    lacking: missing privileges, for example "INSERT on due_days". makes_partitions: whether our role can create
+    partitions.
     """
 
     gone: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Migrating a database to the current schema, and checking whether it is migrated."""
+"""Migrates a database to the current schema, and checks whether it is migrated."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ PARTITIONS_AHEAD: Final = 3
 
 
 def migrate(url: str, partitions_ahead_months: int = PARTITIONS_AHEAD) -> list[str]:
-    """Run the missing migrations and make the partitions ahead; return the names of the migrations that ran.
+    """Run the missing migrations and create the coming partitions; return the names of the migrations that ran.
 
     The migrations run in one transaction, under a lock and a lock timeout. The partitions follow in another. Repeating
     it is safe.
@@ -41,7 +41,7 @@ def migrate(url: str, partitions_ahead_months: int = PARTITIONS_AHEAD) -> list[s
 
 
 def check(engine: Engine) -> None:
-    """Raise `ConfigError` unless the schema is the one that this version needs, or a later one."""
+    """Raise `ConfigError` if the schema is older than this version needs."""
     missing = _missing(_current(engine))
     if missing:
         raise ConfigError(f"the database lacks {len(missing)} migration(s): run `participation migrate`")
@@ -74,5 +74,5 @@ def _missing(current: str | None) -> list[str]:
     known = _known()
     if current is None:
         return known
-    # A revision that this program does not know is a newer one: an old worker with a new schema.
+    # A revision that this program does not know is newer: this is an old worker with a new schema.
     return known[known.index(current) + 1 :] if current in known else []

@@ -1,4 +1,4 @@
-"""Monthly partitions of `participation_events`: made ahead of time, and on demand for any other month."""
+"""Monthly partitions of `participation_events`, created in advance, or when an event of another month needs one."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ SELECT CAST(CAST(inhrelid AS regclass) AS text) AS name FROM pg_inherits
 WHERE inhparent = CAST('participation_events' AS regclass) ORDER BY name
 """)
 
-# Created first and then attached: a running flush does not wait for the locks of this.
+# Created first and then attached, so that a running flush does not wait for its locks.
 _CREATE_PARTITION = """
 CREATE TABLE {name} (LIKE participation_events INCLUDING ALL);
 ALTER TABLE participation_events ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}');
@@ -31,9 +31,9 @@ ALTER TABLE participation_events ATTACH PARTITION {name} FOR VALUES FROM ('{star
 
 
 def ensure(engine: Engine, months: Iterable[str]) -> list[str]:
-    """Make the missing partitions of these months (as "2026-03", in UTC); return the names of the new ones.
+    """Create the missing partitions of these months in UTC; return the names of the new ones.
 
-    Runs in a transaction of its own, before the one that inserts. Repeating it is safe.
+    months: for example "2026-03". Runs in a transaction of its own, before the one that inserts. Repeating it is safe.
     """
     starts = {_name(month): datetime.fromisoformat(f"{month}-01T00:00:00+00:00") for month in months}
     with transaction(engine) as connection:
@@ -50,12 +50,12 @@ def ensure(engine: Engine, months: Iterable[str]) -> list[str]:
 
 
 def ahead(engine: Engine, moment: datetime, months: int) -> list[str]:
-    """Make the partition of the month that holds `moment` and those of the `months` after it."""
+    """Create the partitions of the month of `moment` and of the `months` after it; return the names of the new ones."""
     return ensure(engine, _months(moment, months))
 
 
 def missing(connection: Connection, moment: datetime, months: int) -> list[str]:
-    """Return the names of the partitions that `ahead` would make."""
+    """Return the names of the partitions that `ahead` would create."""
     return _missing(connection, map(_name, _months(moment, months)))
 
 

@@ -1,4 +1,4 @@
-"""The privileges that workers need, from what they do with each table."""
+"""The privileges that workers need, and which of them are missing."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 EVENTS: Final = "participation_events"
 
 VERSION: Final = "alembic_version"
-"""Table in which Alembic notes the schema's version."""
+"""Table in which Alembic stores the version of the schema."""
 
 NEEDED: Final = {
     EVENTS: "SELECT INSERT",
@@ -21,7 +21,7 @@ NEEDED: Final = {
     "community_daily_highlights": "SELECT INSERT DELETE",
     VERSION: "SELECT",
 }
-"""What workers do with each table."""
+"""The privileges that workers need on each table."""
 
 _SELECT_MISSING_PRIVILEGES = text("""
 SELECT privilege || ' on ' || name
@@ -41,7 +41,7 @@ FROM pg_class WHERE oid = to_regclass(:events)
 
 
 def missing_privileges(connection: Connection) -> tuple[str, ...]:
-    """Return the privileges on tables that our role lacks, for example "INSERT on due_days"."""
+    """Return the privileges that our role needs and does not have, for example "INSERT on due_days"."""
     pairs = [(table, privilege) for table, privileges in NEEDED.items() for privilege in privileges.split()]
     names, privileges = zip(*pairs, strict=True)
     values = {"names": list(names), "privileges": list(privileges)}
@@ -49,5 +49,5 @@ def missing_privileges(connection: Connection) -> tuple[str, ...]:
 
 
 def can_make_partitions(connection: Connection) -> bool:
-    """Whether our role owns the table of events, and may create tables and temporary tables."""
+    """Return whether our role owns the table of events, and may create tables and temporary tables."""
     return all(connection.execute(_CAN_MAKE_PARTITIONS, {"events": EVENTS}).one_or_none() or [False])

@@ -1,4 +1,4 @@
-"""The tables. Names and columns that `docs/tables.md` lists are fixed: other people's queries rely on them."""
+"""The tables. Columns that `docs/tables.md` calls fixed must not change, because queries of users rely on them."""
 
 from sqlalchemy import (
     BigInteger,
