@@ -1,1 +1,1 @@
-"""Everything on one machine: PostgreSQL and Valkey from their wheels, and `participation up`."""
+"""Runs everything on one machine: PostgreSQL and Valkey from Python wheels, and `participation up`."""

@@ -1,4 +1,4 @@
-"""A PostgreSQL server from its wheel, for one machine, with one database that is made on the first start."""
+"""A PostgreSQL server for one machine, from a Python wheel. The first start creates one database."""
 
 import os
 import secrets
@@ -34,13 +34,13 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-"""What makes a commit survive a crash (fsync, synchronous_commit, full_page_writes) is on by default."""
+"""The settings that make a commit survive a crash (fsync, synchronous_commit, full_page_writes) are on by default."""
 
 
 class Postgres(Server):
     """A PostgreSQL server that answers on 127.0.0.1 only, to one superuser whose password is in the folder.
 
-    As root it runs under another account, see `account`.
+    For root, it runs as another user: see `system_user`.
     """
 
     name = "PostgreSQL"
@@ -57,10 +57,10 @@ class Postgres(Server):
         return self._url(NAME)
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
-        """Stop the server and wait for its end. After `immediate` the next start is as after a crash."""
+        """Stop the server and wait until it has ended. `immediate`: the next start recovers as after a crash."""
         if self._process is not None:
             self._end(signal.SIGINT if mode == "fast" else signal.SIGQUIT)
-            with suppress(ConfigError), self._lock():  # unless the next server is already there
+            with suppress(ConfigError), self._lock():  # the next server may already have the lock
                 leave(self.folder, CLUSTER, PASSWORD)
 
     @property
@@ -91,7 +91,7 @@ class Postgres(Server):
         self._programs = programs(self._place, self._owner)
         if not self._cluster.exists():
             self._create_cluster()
-        self._disown()
+        self._mark_lock_file_stale()
 
     def _create_cluster(self) -> None:
         unfinished = self._place / "cluster.new"
@@ -111,7 +111,7 @@ class Postgres(Server):
         command: list[str | Path] = [
             self._programs / "initdb",
             *("--pgdata", cluster, "--username", NAME, "--pwfile", password, "--auth", "scram-sha-256"),
-            # The builtin provider asks nothing of the machine, which may have no locale but C.
+            # The builtin provider needs no locales of the machine, which may have only C.
             *(
                 "--encoding",
                 "UTF8",
@@ -130,26 +130,26 @@ class Postgres(Server):
             kill(process)
             raise
         if code != 0:
-            raise ConfigError(f"initdb could not make {cluster}; {self._said(begin)}")
+            raise ConfigError(f"initdb could not create {cluster}; {self._said(begin)}")
 
     def _command(self, port: int) -> list[str | Path]:
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
         return [self._programs / "postgres", "-D", self._cluster, f"--port={port}", *settings]
 
     def _is_ready(self) -> bool:
-        """Read what the server says of itself, as pg_ctl does: its process first, its state last."""
+        """Read the lock file of the server, as pg_ctl does: the first line is its process id, the last its state."""
         try:
             lines = (self._cluster / LOCK_FILE).read_text().splitlines()
         except FileNotFoundError:
             return False
         return len(lines) == READY_LINE and lines[0] == str(self.pid) and lines[-1].strip() == "ready"
 
-    def _disown(self) -> None:
-        """Make the lock file that a crash left recognisable as stale.
+    def _mark_lock_file_stale(self) -> None:
+        """Write our own process id into a lock file that a crash left, so that PostgreSQL starts.
 
-        PostgreSQL takes whatever process has the number in it for a server: a zombie, or a stranger after the
-        restart of a container. Its own parent it knows for none, and then still looks at the shared memory
-        that the file names.
+        PostgreSQL takes any process with the id in the file for a running server, also a zombie, or another program
+        after the restart of a container. It never takes its parent process for a server. It still checks the shared
+        memory that the file names.
         """
         file = self._cluster / LOCK_FILE
         if sys.platform != "linux" or not file.exists():
@@ -169,4 +169,4 @@ class Postgres(Server):
                     if cursor.rowcount == 0:
                         cursor.execute(f"CREATE DATABASE {NAME}")
         except psycopg2.Error as error:
-            raise Unavailable(f"PostgreSQL on {self.folder} refuses us: {error}".strip()) from error
+            raise Unavailable(f"PostgreSQL in {self.folder} refuses the connection: {error}".strip()) from error

@@ -1,4 +1,4 @@
-"""Processes that we start: each ends when we end, and only we receive a Ctrl-C in the terminal."""
+"""Starts processes that end when we end. Only we receive a Ctrl-C in the terminal, they do not."""
 
 import ctypes
 import os
@@ -24,7 +24,7 @@ def free_port(*preferred: int) -> int:
     """Return the first preferred port on 127.0.0.1 that is free, else any free port. It may be taken a moment later."""
     for port in (*preferred, 0):
         with socket.socket() as listener, suppress(OSError):
-            # As the servers do: a connection in TIME_WAIT does not make a port taken.
+            # As the servers do: a port with a connection in TIME_WAIT is free.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(("127.0.0.1", port))
             return int(listener.getsockname()[1])
@@ -32,7 +32,7 @@ def free_port(*preferred: int) -> int:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Ask until the condition holds or the time is over; return whether it holds."""
+    """Check the condition until it is true or the time is over; return whether it is true."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -44,7 +44,7 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 def spawn(command: Sequence[str | Path], death_signal: int, **options: Any) -> subprocess.Popen[bytes]:
     """Start a process in a session of its own.
 
-    On Linux it gets `death_signal` when the thread that called ends, so call from one that lasts.
+    On Linux, it gets `death_signal` when the calling thread ends. So call this from a thread that runs long enough.
     """
     return subprocess.Popen(  # noqa: S603 - the commands are ours
         command,
@@ -70,7 +70,7 @@ def _end_with_parent(death_signal: int) -> Callable[[], None] | None:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """End the process and what is left of its group at once, and wait for it."""
+    """Kill the process and all others in its group, and wait until it has ended."""
     with suppress(ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

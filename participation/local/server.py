@@ -1,4 +1,4 @@
-"""A server on this machine that keeps its data and its log in one folder."""
+"""A server on this machine, with its data and its log in one folder."""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ from participation.errors import ConfigError, Unavailable
 from participation.local.processes import free_port, kill, spawn, wait_until
 
 START_SECONDS = 120.0
-"""Longest wait for a server to start. After a crash it first reads its log again, up to some gigabytes."""
+"""Longest wait for a server to start. After a crash, it first reads its log, which can have some gigabytes."""
 
 STOP_SECONDS = 60.0
 LOCK_SECONDS = 5.0
@@ -24,9 +24,9 @@ PORTS_TRIED = 5
 
 
 class Server(ABC):
-    """A server on 127.0.0.1 that keeps its data and its log in one folder.
+    """A server on 127.0.0.1, with its data and its log in one folder.
 
-    `start` and `stop` may be repeated. A restart uses the same port if it is still free.
+    `start` and `stop` may be called again. A restart uses the same port if it is still free.
     """
 
     name: ClassVar[str]
@@ -52,13 +52,13 @@ class Server(ABC):
     @property
     def port(self) -> int:
         if self._port is None:
-            raise Unavailable(f"{self.name} on {self.folder} was not started yet: call start() first")
+            raise Unavailable(f"{self.name} in {self.folder} was not started yet: call start() first")
         return self._port
 
     @property
     def pid(self) -> int:
         if self._process is None:
-            raise Unavailable(f"{self.name} on {self.folder} does not run: call start() first")
+            raise Unavailable(f"{self.name} in {self.folder} is not running: call start() first")
         return self._process.pid
 
     @property
@@ -69,7 +69,7 @@ class Server(ABC):
     def start(self) -> None:
         """Start the server and wait until it answers.
 
-        Raises `ConfigError` when it cannot start, `Unavailable` when it takes too long.
+        Raises `ConfigError` if it cannot start, and `Unavailable` if it takes too long.
         """
         if self._process is not None and self.exit_code is None:
             return
@@ -78,11 +78,11 @@ class Server(ABC):
             self._launch(lock)
 
     def stop(self) -> None:
-        """Shut the server down and wait for its end."""
+        """Shut the server down and wait until it has ended."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kill the server as a crash would and wait for its end."""
+        """Kill the server, as in a crash, and wait until it has ended."""
         if self._process is not None and self._process.poll() is None:
             kill(self._process)
 
@@ -110,17 +110,17 @@ class Server(ABC):
 
     @contextmanager
     def _lock(self) -> Iterator[int]:
-        """Lock the folder. The server inherits the lock and holds it until its last process has ended."""
+        """Lock the folder. The server inherits the lock, and keeps it until its last process has ended."""
         lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, private_files.FILE_MODE)
         try:
             if not wait_until(lambda: _locks(lock), LOCK_SECONDS):
-                raise ConfigError(f"another {self.name} runs on {self.folder}: stop it, or choose another folder")
+                raise ConfigError(f"another {self.name} is running in {self.folder}: stop it, or choose another folder")
             yield lock
         finally:
             os.close(lock)
 
     def _serves(self, port: int, lock: int) -> bool:
-        """Start the server on this port; return False when another program has taken it."""
+        """Start the server on this port; return False if another program uses it."""
         self._port = port
         begin = self.log.stat().st_size if self.log.exists() else 0
         self._process = self._spawn(self._command(port), pass_fds=(lock,))
@@ -133,7 +133,7 @@ class Server(ABC):
             return self._explain(begin)
         if not in_time:
             self.kill()
-            raise Unavailable(f"{self.name} did not answer in {START_SECONDS:.0f} s; {self._said(begin)}")
+            raise Unavailable(f"{self.name} did not answer within {START_SECONDS:.0f} s; {self._said(begin)}")
         return True
 
     def _spawn(self, command: Sequence[str | Path], **options: Any) -> subprocess.Popen[bytes]:
@@ -151,7 +151,7 @@ class Server(ABC):
             )
 
     def _explain(self, begin: int) -> Literal[False]:
-        """Return False if the port was taken, raise if the server ended for any other reason."""
+        """Return False if the port was taken. Raise an error if the server ended for any other reason."""
         if b"Address already in use" in self.log.read_bytes()[begin:]:
             return False
         raise ConfigError(f"{self.name} did not start; {self._said(begin)}")

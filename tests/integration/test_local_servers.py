@@ -101,7 +101,7 @@ class TestPostgres:
     @pytest.mark.usefixtures("impatient")
     def test_start__refuses_a_folder_in_use(self, postgres: Postgres) -> None:
         """Two servers never run on one folder."""
-        with pytest.raises(ConfigError, match=f"another PostgreSQL runs on {postgres.folder}"):
+        with pytest.raises(ConfigError, match=f"another PostgreSQL is running in {postgres.folder}"):
             Postgres(postgres.folder).start()
 
     def test_start__refuses_a_taken_port(self, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ class TestPostgres:
         (tmp_path / "cluster" / name).write_text("nonsense = 1\n")
         with pytest.raises(ConfigError, match='unrecognized configuration parameter "nonsense"'):
             server.start()
-        with pytest.raises(Unavailable, match="does not run"):
+        with pytest.raises(Unavailable, match="is not running"):
             _ = server.pid
 
     def test_start__refuses_a_lost_password(self, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ class TestPostgres:
         (tmp_path / "password").write_text("another")
         with pytest.raises(Unavailable, match="password authentication failed"):
             server.start()
-        with pytest.raises(Unavailable, match="does not run"):
+        with pytest.raises(Unavailable, match="is not running"):
             _ = server.pid
 
     def test_start__durable_private_and_in_utc(self, postgres: Postgres) -> None:
@@ -248,7 +248,7 @@ class TestPostgresAsRoot:
             assert {name for name in kept if not name.startswith("programs-")} == {"cluster", "password"}
 
             (tmp_path / system_user.LINK).unlink()
-            with pytest.raises(ConfigError, match=f"{other} holds the data of {tmp_path}"):
+            with pytest.raises(ConfigError, match=f"{other} contains the data of {tmp_path}"):
                 Postgres(tmp_path).start()
 
     def test_start__with_programs_that_only_root_reaches(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,7 +319,7 @@ class TestValkey:
     @pytest.mark.usefixtures("impatient")
     def test_start__refuses_a_folder_in_use(self, tmp_path: Path) -> None:
         """Two servers never write one append-only file."""
-        with Valkey(tmp_path), pytest.raises(ConfigError, match=f"another Valkey runs on {tmp_path}"):
+        with Valkey(tmp_path), pytest.raises(ConfigError, match=f"another Valkey is running in {tmp_path}"):
             Valkey(tmp_path).start()
 
     def test_start__refuses_a_taken_port(self, tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def test_up__until_ctrl_c(tmp_path: Path) -> None:
         second = subprocess.run(
             [*python(UP), str(up.data_dir)], capture_output=True, text=True, check=False, cwd=tmp_path
         )
-        assert "another `participation up` runs on" in second.stderr
+        assert "another `participation up` is running in" in second.stderr
 
         up.process.send_signal(signal.SIGINT)
         assert up.process.wait(SECONDS) == 0
