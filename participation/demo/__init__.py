@@ -1,1 +1,1 @@
-"""The simulated community, and the demonstration that sends it through the whole route."""
+"""A simulated community, and `participation demo`, which sends its events through the whole system."""

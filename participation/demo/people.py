@@ -1,6 +1,6 @@
 """The people of the simulated community: who they are, where they live, and their accounts.
 
-The same seed makes the same people. No I/O, no clock.
+The same seed gives the same people. Uses no I/O and no clock.
 """
 
 from dataclasses import dataclass
@@ -43,16 +43,16 @@ MACHINES: Final = (
     SimulatedAccount("telegram", "1087968824", "anonymous"),
     SimulatedAccount("irc", "harbourmaster", "bot"),
 )
-"""Accounts that write, but do not count."""
+"""Accounts that write messages, but do not count in highlights."""
 
 
 @dataclass(frozen=True)
 class SimulatedPerson:
     """A member of the community.
 
-    messages: mean number on an ordinary day on which the person is around.
-    around: chance of being around on an ordinary day.
-    away: the days, counted from the best day, on which the person is not (yet, or any more) there.
+    messages: mean number of messages on an ordinary day on which the person is active.
+    around: probability of being active on an ordinary day.
+    away: the days on which the person is absent, counted from the best day.
     """
 
     name: str
@@ -68,17 +68,17 @@ class SimulatedPerson:
 
     @property
     def arrives(self) -> int | None:
-        """The day, counted from the best day, on which a newcomer joins."""
+        """The day on which a newcomer joins, counted from the best day; None for others."""
         return self.away.stop if self.away.start == -_ALWAYS else None
 
     def is_around(self, rng: Random, number: int) -> bool:
-        """Say whether the person takes part on a day; on the best day everybody does who is there."""
+        """Return whether the person is active on a day. On the best day, everybody is active except those away."""
         return number not in self.away and (number == 0 or rng.random() < self.around)
 
 
 def people(seed: int = 7, members: int = 120) -> tuple[SimulatedPerson, ...]:
-    """Make up the people, at most 1,296: every eighth talks a lot, every sixteenth on three platforms."""
-    rng = Random(seed)  # noqa: S311 - a play, not a secret
+    """Return the people, at most 1,296. Every eighth writes a lot, and every sixteenth uses three platforms."""
+    rng = Random(seed)  # noqa: S311 - a simulation, not a secret
     everyone = rng.sample([" ".join(name) for name in product(_FIRST_NAMES, _LAST_NAMES)], members)
     return tuple(_person(rng, number, name) for number, name in enumerate(everyone))
 
@@ -97,7 +97,7 @@ def _person(rng: Random, number: int, name: str) -> SimulatedPerson:
 
 
 def _away(number: int) -> range:
-    """Let some arrive in the days before the best day, some come back on it, some go silent a week before."""
+    """Return when the person is away. Some arrive before the best day, some return on it, some leave before it."""
     match number % 24:
         case 5:
             return range(-_ALWAYS, -(number % 5))
@@ -125,5 +125,5 @@ def _account_id(rng: Random, platform: str, name: str) -> str:
 
 
 def snowflake(rng: Random, at: datetime) -> str:
-    """Make an id as Discord does for this time."""
+    """Return an id for this time, in the format of Discord."""
     return str(discord.snowflake(at, rng.getrandbits(discord.RANDOM_BITS)))

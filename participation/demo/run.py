@@ -1,4 +1,4 @@
-"""The demonstration: the whole route on real servers, with a simulated community. Nothing is left behind."""
+"""`participation demo`: the whole system on real servers, with a simulated community. Removes everything at the end."""
 
 import os
 import shutil
@@ -44,9 +44,9 @@ REDIS_TIMEOUT_SECONDS: Final = 30.0
 
 
 def run_demo(out: TextIO) -> None:
-    """Run the demonstration, with its progress on standard error and its result on `out`.
+    """Run the demonstration. Write its progress to standard error and its result to `out`.
 
-    Uses servers of its own, whatever the settings say. Raises `ConfigError` or `Unavailable`.
+    Uses servers of its own, and ignores the settings. Raises `ConfigError` or `Unavailable`.
     """
     console = Console(stderr=True)
     console.print("[bold]participation demo[/]: all data is simulated, and all of it is removed at the end.")
@@ -61,7 +61,7 @@ def run_demo(out: TextIO) -> None:
         stack.callback(engine.dispose)
         redis = stack.enter_context(redis_client.connect(valkey.url, REDIS_TIMEOUT_SECONDS))
         bars = stack.enter_context(_progress(console))
-        _arrange(engine)
+        _create_community(engine)
         accepted, counts = _send(redis, engine, bars)
         _compute(engine, bars)
         bars.stop()
@@ -84,7 +84,7 @@ def _folder() -> Iterator[Path]:
 
 @contextmanager
 def _worker(log: Path, database_url: str, redis_url: str) -> Iterator[None]:
-    """Run an ordinary Celery worker, its log in a file."""
+    """Run an ordinary Celery worker that writes its log into a file."""
     command = [sys.executable, "-m", "celery", "-A", "participation.app", "worker", "--concurrency=2"]
     environment = {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url}
     with log.open("wb") as output:
@@ -106,7 +106,7 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console)
 
 
-def _arrange(engine: Engine) -> None:
+def _create_community(engine: Engine) -> None:
     with transaction(engine) as connection:
         communities.configure(connection, simulation.COMMUNITY_ID, simulation.TIMEZONE, simulation.NAME)
         for person in people.people():
@@ -115,7 +115,7 @@ def _arrange(engine: Engine) -> None:
 
 
 def _send(redis: Redis, engine: Engine, bars: Progress) -> tuple[int, ImportCounts]:
-    """Send the events and wait until the worker has stored them; return how many were accepted, and their fate."""
+    """Send the events and wait until the worker has stored them; return how many were accepted, and their counts."""
     events = list(simulation.simulate(ends=(datetime.now(UTC) - timedelta(days=2)).date()))
     sending = bars.add_task("track_event messages sent", total=len(events))
     storing = bars.add_task("stored by the worker", total=len(events))
@@ -142,6 +142,6 @@ def _print_best_day(engine: Engine, out: TextIO) -> None:
     with transaction(engine) as connection:
         day = digests.best_day(connection, simulation.COMMUNITY_ID)
         if day is None:
-            raise Unavailable("no day was computed: the events are older than they should be")
+            raise Unavailable("no day was computed: the simulated events are too old")
         text = render_text(summarize(read_digest(connection, simulation.COMMUNITY_ID, day)))
     print(f"\nThe best day of a simulated community:\n\n{text}", file=out)

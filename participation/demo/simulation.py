@@ -1,7 +1,8 @@
-"""The simulated community of `participation demo`: what the people of Harbour do in some weeks.
+"""The simulated community of `participation demo`: the events of the people of Harbour in some weeks.
 
-`simulate` gives events in the fixed format, in the order in which bots would send them, with all that real bots send:
-repeats, late events, missed leaves, times with different offsets. The same seed gives the same. No I/O, no clock.
+`simulate` yields events in the format of bots, in the order in which bots would send them. As with real bots, there are
+repeated and late events, missing leaves, and times with different offsets. The same seed gives the same events. Uses no
+I/O and no clock.
 """
 
 from bisect import bisect
@@ -27,12 +28,12 @@ TEXT_CHANNELS: Final = {
     "telegram": ("-1001620331948", "-1001705516632"),
     "irc": ("#harbour", "#harbour-dev"),
 }
-"""Where people write on each platform, the liveliest place first."""
+"""The text channels of each platform, the busiest first."""
 
 VOICE_CHANNELS: Final = ("1041873543090540644", "1041873610702995567")
 
 _WRITTEN_IN: Final[dict[str, tzinfo]] = {"discord": UTC, "telegram": BERLIN, "irc": NEW_YORK}
-"""The zone in which each platform's bot writes its times."""
+"""The time zone in which the bot of each platform writes its times."""
 
 _EMOJIS: Final = ("👍", "❤️", "😂", "🎉", "👀", "⚓")
 _EMOJI_WEIGHTS: Final = tuple(accumulate((10, 6, 5, 3, 3, 1)))
@@ -42,7 +43,7 @@ _WEEKDAY: Final = tuple(accumulate((3, 1, 0, 0, 0, 1, 3, 6, 8, 7, 6, 6, 9, 8, 6,
 _WEEKEND: Final = tuple(
     accumulate((6, 3, 1, 0, 0, 0, 1, 2, 5, 9, 12, 13, 12, 11, 12, 13, 13, 12, 12, 13, 15, 16, 14, 9))
 )
-"""How much is said in each hour of a person's own day, added up."""
+"""How active a person is in each hour of the local day, as cumulative weights."""
 
 _SATURDAY: Final = 5
 _WEEKEND_FACTOR: Final = 1.3
@@ -65,17 +66,17 @@ SimulatedEvent = dict[str, Any]
 
 
 def best_day(days: int, ends: date) -> date:
-    """Name the day of the harbour festival: the last Saturday, or the last day where there is none."""
+    """Return the day of the harbour festival: the last Saturday, or the last day if there is no Saturday."""
     saturday = ends - timedelta(days=(ends.weekday() - _SATURDAY) % 7)
     return saturday if saturday > ends - timedelta(days=days) else ends
 
 
 def simulate(seed: int = 7, days: int = 21, members: int = 120, *, ends: date) -> Iterator[dict[str, Any]]:
-    """Give the events of `days` local days up to and with `ends`, as JSON objects in order of sending.
+    """Yield the events of `days` local days up to and including `ends`, as JSON objects in the order of sending.
 
-    About 70,000 with the defaults. Nothing occurs after `ends`, which should lie in the past.
+    With the defaults, there are about 70,000. Nothing occurs after `ends`, which should be in the past.
     """
-    rng = Random(seed)  # noqa: S311 - a play, not a secret
+    rng = Random(seed)  # noqa: S311 - a simulation, not a secret
     everybody = people(seed, members)
     festival = best_day(days, ends)
     dates = (ends - timedelta(days=n) for n in reversed(range(days)))
@@ -92,7 +93,7 @@ def _midnight(zone: ZoneInfo, day: date) -> datetime:
 def _event(
     event_type: str, at: datetime, account: SimulatedAccount, channel: str | None, **more: Any
 ) -> SimulatedEvent:
-    """Make an event; Telegram knows whole seconds only, the others milliseconds."""
+    """Return an event. The times of Telegram are in whole seconds, those of other platforms in milliseconds."""
     unit = 1_000_000 if account.platform == "telegram" else 1_000
     return {
         "event_type": event_type,
@@ -108,7 +109,7 @@ def _event(
 
 @dataclass
 class _Day:
-    """One day, who is around on it, and in which of its hours. `number` counts days from the best day."""
+    """One day, the people who are active on it, and their hours. `number` counts the days from the best day."""
 
     rng: Random
     day: date
@@ -131,7 +132,7 @@ class _Day:
         for platform in ("discord", "telegram"):
             yield from self.reactions(platform, messages)
         yield from self.voice()
-        yield from self.comings()
+        yield from self.joins_and_leaves()
 
     def messages(self) -> Iterator[SimulatedEvent]:
         for person in self.around:
@@ -154,9 +155,9 @@ class _Day:
             return str((self.day - discord.EPOCH.date()).days * 10_000 + number)
         return f"{self.rng.getrandbits(88):022x}"
 
-    def reactions(self, platform: str, said: Iterable[SimulatedEvent]) -> Iterator[SimulatedEvent]:
-        """Let those with an account on a platform react to what was said there last."""
-        messages = [message for message in said if message["platform"] == platform]
+    def reactions(self, platform: str, all_messages: Iterable[SimulatedEvent]) -> Iterator[SimulatedEvent]:
+        """Yield reactions of people with an account on the platform to recent messages there."""
+        messages = [message for message in all_messages if message["platform"] == platform]
         sent_at = [message["occurred_at"] for message in messages]
         for person, account in self.accounts_on(platform):
             for at in self.moments(person, person.messages * _REACTIONS_PER_MESSAGE / len(person.accounts)):
@@ -165,7 +166,7 @@ class _Day:
                     yield from self.reaction(at, account, messages[index])
 
     def reaction(self, at: datetime, account: SimulatedAccount, message: SimulatedEvent) -> Iterator[SimulatedEvent]:
-        """Give a reaction, now and then take it back, and then perhaps give it again."""
+        """Yield a reaction, sometimes its removal, and sometimes the same reaction again."""
         emoji = self.rng.choices(_EMOJIS, cum_weights=_EMOJI_WEIGHTS)[0]
         to = {"object_id": message["object_id"], "object_author_id": message["member_id"]}
         for chance, event_type in ((1, "ADDED"), (_TAKEN_BACK, "REMOVED"), (_GIVEN_AGAIN, "ADDED")):
@@ -175,7 +176,7 @@ class _Day:
             at += timedelta(seconds=1 + self.rng.expovariate(1 / 60))
 
     def voice(self) -> Iterator[SimulatedEvent]:
-        """Let some sit together in the evening; the longest stays end before four in the morning."""
+        """Yield the voice events of some people in the evening. The longest stays end before four in the morning."""
         for person, account in self.accounts_on("discord"):
             if self.rng.random() < (2 if self.number == 0 else 1) * _IN_VOICE:
                 start = _midnight(person.zone, self.day) + timedelta(hours=self.rng.uniform(17, 22.5))
@@ -183,7 +184,7 @@ class _Day:
                 yield from self.stay(account, start, start + stay)
 
     def stay(self, account: SimulatedAccount, start: datetime, end: datetime) -> Iterator[SimulatedEvent]:
-        """Tell of one stay what a bot sees of it: it looks every quarter of an hour, and may miss the end."""
+        """Yield the events of one stay as a bot sees it. The bot looks every 15 minutes, and may miss the end."""
         channel, other = self.rng.sample(VOICE_CHANNELS, 2)
         yield _event("VOICE_JOINED", start, account, channel)
         if self.rng.random() < _JOINED_TWICE:
@@ -198,17 +199,17 @@ class _Day:
         if self.rng.random() >= _LEFT_UNSEEN:
             yield _event("VOICE_LEFT", end, account, channel)
 
-    def comings(self) -> Iterator[SimulatedEvent]:
-        """Let people join on the day they arrive, and passers-by join and leave within minutes."""
+    def joins_and_leaves(self) -> Iterator[SimulatedEvent]:
+        """Yield joins of newcomers, and visitors who join and leave within minutes."""
         for person in self.people:
             if self.number == person.arrives:
                 at = self.at_hour(person.zone, 0)
                 yield from (_event("MEMBER_JOINED", at, account, None) for account in person.accounts)
         for _ in range(self.rng.randrange(4)):
             at = self.at_hour(BERLIN, *self.hours(1))
-            passer_by = SimulatedAccount("discord", snowflake(self.rng, at - timedelta(days=1)))
-            yield _event("MEMBER_JOINED", at, passer_by, None)
-            yield _event("MEMBER_LEFT", at + timedelta(minutes=7), passer_by, None)
+            visitor = SimulatedAccount("discord", snowflake(self.rng, at - timedelta(days=1)))
+            yield _event("MEMBER_JOINED", at, visitor, None)
+            yield _event("MEMBER_LEFT", at + timedelta(minutes=7), visitor, None)
 
     def accounts_on(self, platform: str) -> Iterator[tuple[SimulatedPerson, SimulatedAccount]]:
         for person in self.around:
@@ -217,7 +218,7 @@ class _Day:
                     yield person, account
 
     def moments(self, person: SimulatedPerson, mean: float) -> Iterator[datetime]:
-        """Draw when a person does something that is done `mean` times on an ordinary day."""
+        """Yield random times at which a person does something that happens `mean` times on an ordinary day."""
         if self.number == 0:
             mean *= _BEST_DAY_FACTOR
         elif self.day.weekday() >= _SATURDAY:
@@ -234,7 +235,7 @@ class _Day:
 
 
 def _snapshots(start: datetime, end: datetime) -> Iterator[datetime]:
-    """Give the full quarters of an hour from `start` to `end`."""
+    """Yield the full quarters of an hour from `start` to `end`."""
     at = (start.timestamp() // _SNAPSHOT_SECONDS + 1) * _SNAPSHOT_SECONDS
     while at < end.timestamp():
         yield datetime.fromtimestamp(at, UTC)
@@ -242,14 +243,14 @@ def _snapshots(start: datetime, end: datetime) -> Iterator[datetime]:
 
 
 def _sent(rng: Random, events: Iterable[SimulatedEvent]) -> Iterator[dict[str, Any]]:
-    """Write events as their bots do, a few late and a few twice, and put them in the order of sending."""
+    """Yield the events as bots write them, in the order of sending. A few are late, and a few are sent twice."""
     queue: list[tuple[datetime, dict[str, Any]]] = []
     for event in events:
         at: datetime = event["occurred_at"]
         late = timedelta(hours=rng.uniform(1, 30)) if rng.random() < _SENT_LATE else timedelta()
         queue.append((at + late, _written(event)))
         if rng.random() < _SENT_TWICE:
-            # A second bot saw it as well, or a try that timed out had arrived after all.
+            # A second bot saw the event too, or an attempt that timed out was successful.
             again = event | {"occurred_at": _rfc_3339(at, rng.choice((UTC, BERLIN)))}
             queue.append((at + late + timedelta(seconds=rng.uniform(1, 90)), again))
     queue.sort(key=itemgetter(0))
