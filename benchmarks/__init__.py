@@ -1,1 +1,1 @@
-"""Measures participation beside what people would use instead: `make bench`."""
+"""`make bench`: compares the speed of participation with the alternatives."""

@@ -1,4 +1,4 @@
-"""`make bench`: run the parts on real servers, print what was found, write it into `benchmarks/results`."""
+"""`make bench`: run the parts on real servers, print the results, and write them into `benchmarks/results`."""
 
 import argparse
 import signal
@@ -26,7 +26,7 @@ RESULTS: Final = Path(__file__).parent / "results"
 
 def main() -> None:
     arguments = _arguments()
-    # Whoever ends it with a signal ends the servers and workers too.
+    # SIGTERM must also end the servers and workers.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     sizes = QUICK if arguments.quick else FULL
     results = []
@@ -46,8 +46,10 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes; times are not judged")
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="which parts; all by default")
+    parser.add_argument(
+        "--quick", action="store_true", help="use small sizes, and do not compare the times with the goals"
+    )
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="the parts to run; all by default")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Bots: what handing over an event costs the bot that does, and what an adapter adds, whatever state Redis is in."""
+"""Bots: how long `track` takes, and how much time an adapter adds, for each state of Redis."""
 
 import socket
 import subprocess
@@ -17,16 +17,16 @@ from participation.local.valkey import Valkey
 
 PACE: Final = 20_000
 CALM: Final = 1_000
-"""Events a second: more than any bot gets, and what a very large one gets."""
+"""Events a second: more than any bot receives, and as many as a very large bot receives."""
 
 UPDATES: Final = 500
-"""Updates a second that a bot gets while an adapter is measured."""
+"""Updates a second that a bot receives while an adapter is measured."""
 
 LIBRARIES: Final = {"aiogram": "aiogram", "telegram": "python-telegram-bot", "discord": "discord.py"}
 
 
 def measure(bench: Bench, sizes: Sizes) -> Part:
-    """Measure `track` and every adapter in turn, so many rounds."""
+    """Measure `track` and every adapter in turn, for the configured number of rounds."""
     track, series = _Track(), _adapters(sizes)
     for number in range(1, sizes.rounds + 1):
         progress("bots", number, sizes.rounds, "track")
@@ -40,17 +40,17 @@ def measure(bench: Bench, sizes: Sizes) -> Part:
         *_added(series, sizes),
     ]
     notes = [
-        "track: one process; until Redis (appendfsync always) had acknowledged every event, and all of them were "
-        "counted. A call at 1,000 a second costs more than at full speed: in between the processor's caches forget.",
-        "Adapters: from when the library has read an update to when the bot's own handler runs, p99, at "
-        f"{UPDATES:,} messages a second, {sizes.updates:,} of them; every update reached the handler.",
-        "Redis down: nobody listens; hanging: it accepts and does not answer; full: it refuses every write.",
+        "track: one process, until Redis (appendfsync always) has acknowledged every event. All events were counted. A "
+        "call at 1,000 a second takes longer than at full speed, because the processor's caches have lost its data.",
+        "Adapters: the time from when the library has read an update until the bot's own handler runs, p99, for "
+        f"{sizes.updates:,} messages at {UPDATES:,} a second. Every update reached the handler.",
+        "Redis down: no server listens; hanging: it accepts and does not answer; full: it refuses every write.",
     ]
     return Part("bots", "Bots: microseconds that a bot waits", [*track.series, *series.values()], ratios, notes)
 
 
 class _Track:
-    """What `track` costs its caller."""
+    """The time that `track` takes its caller."""
 
     def __init__(self) -> None:
         self.busy = Series("track, one after the other, median", "µs")
@@ -100,7 +100,7 @@ def _measure_adapter(bench: Bench, library: str, sizes: Sizes, series: dict[tupl
 
 
 def _added(series: dict[tuple[str, str], Series], sizes: Sizes) -> Iterator[Ratio]:
-    """For each library the most that its adapter adds, over the states of Redis."""
+    """Yield for each library the maximum time that its adapter adds, over all states of Redis."""
     for library, name in LIBRARIES.items():
         without = series[library, "without"].median
         worst = max(series[library, state].median for state in sizes.redis_states)
@@ -109,7 +109,7 @@ def _added(series: dict[tuple[str, str], Series], sizes: Sizes) -> Iterator[Rati
 
 @contextmanager
 def _redis(bench: Bench, state: str) -> Iterator[str]:
-    """Give the URL of a Redis in this state."""
+    """Yield the URL of a Redis in this state."""
     bench.flush()
     if state in {"down", "hanging"}:
         with closing(socket.socket()) as listener:
@@ -128,7 +128,7 @@ def _redis(bench: Bench, state: str) -> Iterator[str]:
 
 def _run(bench: Bench, url: str, program: str, *arguments: str) -> list[float]:
     command = [sys.executable, "-m", f"benchmarks.contenders.{program}", *arguments]
-    # What one bot leaves in its spool is not for the next one to send.
+    # A spool of its own, so that the next bot does not send the events of this one.
     with TemporaryDirectory(dir=bench.folder) as spool:
         environment = bench.environment(REDIS_URL=url, PARTICIPATION_SPOOL_DIR=spool)
         done = subprocess.run(command, env=environment, cwd=bench.folder, capture_output=True, text=True, check=False)

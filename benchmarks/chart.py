@@ -1,4 +1,4 @@
-"""A bar chart as SVG: one bar a figure, the whiskers from the least to the most of the rounds."""
+"""A bar chart as SVG: one bar for each figure, and a line from the lowest to the highest round."""
 
 from collections.abc import Sequence
 from html import escape
@@ -10,7 +10,7 @@ STYLE = "text{font:13px system-ui,sans-serif;fill:#222} .title{font-weight:600;f
 
 
 class Bar(Protocol):
-    """What is drawn."""
+    """A figure to draw."""
 
     name: str
     unit: str
@@ -21,7 +21,7 @@ class Bar(Protocol):
 
 
 def chart(title: str, bars: Sequence[Bar]) -> str:
-    """Draw the bars, those of one unit to one scale, the first of each unit in the stronger colour."""
+    """Return the chart. Bars with the same unit have the same scale. The first of each unit has the darker colour."""
     height = TOP + ROW * len(bars) + 14
     units = list(dict.fromkeys(bar.unit for bar in bars))
     most = {unit: max(max(bar.rounds) for bar in bars if bar.unit == unit) or 1 for unit in units}

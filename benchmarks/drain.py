@@ -1,7 +1,7 @@
-"""Drain: from a backlog in Redis into the table, measured from its appearance to the last commit.
+"""Drain: the time to move a backlog from Redis into the table.
 
-Every contender is started and warmed up first, then its backlog appears at once (RENAME). The end is the time of
-the last commit among the rows, as PostgreSQL noted it. Afterwards the rows are counted and their content is compared.
+Every contender is first started and warmed up. The measurement begins when the backlog appears at once (RENAME), and
+ends with the last commit of its rows, by the clock of PostgreSQL. Then the rows are counted and compared.
 """
 
 import subprocess
@@ -28,7 +28,7 @@ from participation.store.schema.tables import metadata
 STAGED: Final = "bench.staged"
 STREAM, GROUP = "streams.events", "store"
 WARM: Final = 11_000
-"""Events before the measured ones where a batch is large: both processes get one."""
+"""Events before the measured ones for contenders with large batches, so that both processes get a batch."""
 
 HASH: Final = f"coalesce(sum(hashtextextended(CAST(({COLUMNS}) AS text), 0)), 0)"
 CHECK: Final = f"""
@@ -63,8 +63,8 @@ class Load:
 class Contender:
     """One way from Redis into the table.
 
-    warm: events that it gets first, a multiple of what it takes at once. stage: puts messages into a key. run: starts
-    it. target: the key it reads. is_done: whether nothing is left or in hand.
+    warm: number of events before the measured ones, a multiple of its batch size. stage: puts messages into a key. run:
+    starts the contender. target: the key that it reads. is_done: returns whether no message is left or in progress.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Contender:
 
 
 def measure(bench: Bench, sizes: Sizes) -> Part:
-    """Measure all contenders in turn, so many rounds."""
+    """Measure all contenders in turn, for the configured number of rounds."""
     contenders = _contenders(sizes)
     series = {one.name: Series(one.name, "events/s") for one in contenders}
     limit = Series("raw COPY, one connection", "events/s")
@@ -91,8 +91,8 @@ def measure(bench: Bench, sizes: Sizes) -> Part:
     part = Part("drain", "Drain: events a second from a backlog into the table", [*series.values(), limit], [], [])
     part.ratios = _ratios(part)
     part.notes = [
-        "After every run the rows were counted and the hash of their content compared with that of the prepared rows.",
-        f"Events: {', '.join(f'{one.name} {one.count:,}' for one in contenders)}; the same ones in the same order.",
+        "After every run, the rows were counted, and the hash of their content was compared with the expected one.",
+        f"Events: {', '.join(f'{one.name} {one.count:,}' for one in contenders)}; the same events in the same order.",
     ]
     return part
 
@@ -177,7 +177,7 @@ def _is_read(redis: Redis) -> bool:
 
 
 def drain(bench: Bench, one: Contender, load: Load) -> float:
-    """Return the events a second of one run. Rows of other days stay where they are."""
+    """Run one contender and return its events a second. Rows of other days stay in the table."""
     clear(bench)
     redis = bench.redis
     bench.flush()
@@ -192,13 +192,13 @@ def drain(bench: Bench, one: Contender, load: Load) -> float:
         begun = time.time()
         redis.rename(STAGED, one.target)
         bench.await_(lambda: one.is_done(redis), *running, seconds=900)
-        # An ordinary task is acknowledged before it runs: its rows may come a moment later.
+        # An ordinary task is acknowledged before it runs, so its rows may come a moment later.
         bench.await_(lambda: _stored(bench)[0] == len(load.sent), *running, seconds=30)
     return len(load.sent) / (_checked(bench, load) - begun)
 
 
 def clear(bench: Bench) -> None:
-    """Remove the rows of the measured day; TRUNCATE where there are no others, as then nothing remains of them."""
+    """Remove the rows of the measured day. If there are no other rows, use TRUNCATE, which leaves no dead rows."""
     others = ", ".join(name for name in metadata.tables if name != "participation_events")
     bench.sql(f"TRUNCATE {others}")
     if bench.sql("SELECT FROM participation_events WHERE occurred_at < %s LIMIT 1", events.DAY):
@@ -209,7 +209,7 @@ def clear(bench: Bench) -> None:
 
 
 def _checked(bench: Bench, load: Load) -> float:
-    """Return when the last row was committed; fail unless exactly the rows of these events are stored."""
+    """Return the time of the last commit. Raise an error unless exactly the rows of these events are stored."""
     count, content, ended = _stored(bench)
     if (count, content) != load.expected:
         raise AssertionError(f"stored {count:,} rows with the hash {content}, expected {load.expected}")

@@ -1,4 +1,4 @@
-"""Enqueue: what it costs the sender that an event is accepted, one process, one event after the other."""
+"""Enqueue: the time until an event is accepted, for one process that sends one event after the other."""
 
 import subprocess
 import sys
@@ -20,14 +20,14 @@ WAYS: Final = {
     "many": "track_events",
 }
 SYNCS: Final = ("always", "everysec")
-"""How Redis writes its append-only file: as the project's own servers are set, where each event waits for the disk,
-and as Redis is set by itself, where the sender's own cost shows."""
+"""How Redis writes its append-only file. always: the setting of `participation up`, with which each event waits for the
+disk. everysec: the default of Redis, with which the sender's own time is visible."""
 
 QUEUES: Final = {"stock": "celery"}
 
 
 def measure(bench: Bench, sizes: Sizes) -> Part:
-    """Measure all ways in turn, so many rounds, with each way of writing the append-only file."""
+    """Measure all ways in turn, for the configured number of rounds, with each setting of the append-only file."""
     series = {(way, sync): Series(f"{name}, {sync}", "events/s") for sync in SYNCS for way, name in WAYS.items()}
     cpu: dict[str, list[float]] = {way: [] for way in WAYS}
     for number in range(1, sizes.rounds + 1):
@@ -49,11 +49,11 @@ def measure(bench: Bench, sizes: Sizes) -> Part:
         Ratio("track_events, one process, always", medians["many", "always"], 25_000, "at least", "events/s"),
     ]
     notes = [
-        "After every run the messages in Redis were counted. always and everysec are Valkey's appendfsync: whether it "
-        "syncs every write to the disk before it answers, as `participation up` sets it, or once a second.",
-        f"With always the disk bounds every way: there delay is {stock['always']:.2g} × a stock delay and "
+        "After every run, the messages in Redis were counted. always and everysec are values of appendfsync: Valkey "
+        "syncs every write to the disk before it answers, as with `participation up`, or it syncs once a second.",
+        f"With always, the disk limits all ways: delay is {stock['always']:.2g} × a stock delay and "
         f"{lpush['always']:.2g} × a raw LPUSH.",
-        "The caller's own CPU, in microseconds an event, median of all rounds: "
+        "CPU time of the caller, in microseconds for each event, median of all rounds: "
         + ", ".join(f"{name} {median(cpu[way]):.0f}" for way, name in WAYS.items())
         + ".",
         f"Calls: {sizes.enqueue:,} of each, {sizes.enqueue_many:,} events for track_events.",
@@ -71,7 +71,7 @@ def _syncing(bench: Bench, sync: str) -> Iterator[None]:
 
 
 def _send(bench: Bench, way: str, count: int) -> tuple[float, float]:
-    """Return the seconds, and those of the sender's CPU, that so many events took."""
+    """Send the events; return how many seconds it took, and how many of the sender's CPU."""
     redis = bench.redis
     bench.flush()
     command = [sys.executable, "-m", "benchmarks.contenders.senders", way, str(count)]

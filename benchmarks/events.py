@@ -1,4 +1,4 @@
-"""The events that every contender gets: the same ones in the same order, on a day of 2026."""
+"""The events for all contenders: the same events in the same order, on one day of 2026."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ Event = dict[str, Any]
 
 
 def events(count: int, seed: int = 1) -> list[Event]:
-    """Return so many events of one day in the order of their times, over communities, members and types."""
+    """Return this many events of one day in the order of their times, of many communities, members and types."""
     random = Random(seed)
     step = timedelta(days=1) / count
     return [_event(random, DAY + number * step, number) for number in range(count)]
@@ -49,12 +49,12 @@ def _event(random: Random, occurred_at: datetime, number: int) -> Event:
 
 
 def ours(sent: Sequence[Event]) -> Iterator[bytes]:
-    """Write the events as `track_event.delay` sends them."""
+    """Yield the messages that `track_event.delay` sends."""
     return (message.encode(event) for event in sent)
 
 
 def stock(task: str, sent: Sequence[Event]) -> Iterator[bytes]:
-    """Write the events as a stock task's `delay` sends them."""
+    """Yield the messages that the `delay` of a stock task sends."""
     return (_as_celery_writes(task, event, str(uuid4())) for event in sent)
 
 
@@ -102,12 +102,12 @@ def _as_celery_writes(task: str, event: Event, task_id: str) -> bytes:
 
 
 def plain(sent: Sequence[Event]) -> Iterator[bytes]:
-    """Write the events as bare JSON."""
+    """Yield the events as JSON without a message."""
     return map(orjson.dumps, sent)
 
 
 def as_csv(sent: Sequence[Event]) -> str:
-    """Write the events as PostgreSQL's CSV."""
+    """Return the events in PostgreSQL's CSV format."""
     buffer = io.StringIO(newline="")
     csv.writer(buffer).writerows(map(row, sent))
     return buffer.getvalue()

@@ -1,6 +1,6 @@
-"""Many rows, made by PostgreSQL itself: days of many members in ten communities.
+"""Many rows that PostgreSQL creates: days of many members in ten communities.
 
-They lie in the table as a worker puts them there: batch after batch in the order of their times, each by its key.
+The rows are in the same order as those of a worker: batches in the order of their times, and each batch by its key.
 """
 
 from datetime import datetime, timedelta
@@ -10,8 +10,8 @@ from benchmarks.servers import Bench
 
 BATCH: Final = 5_000
 
-# Of a hundred: 76 messages of users and one of a bot, 12 reactions, 3 taken back, 6 voice, 2 moves.
-# Voice comes in threes of one member: joined, present, left.
+# Of 100 events, 76 are messages of users, 1 is a message of a bot, 12 add and 3 remove a reaction, 6 are voice events,
+# and 2 are joins or leaves. A member has three voice events in a row: joined, present, left.
 _ROWS: Final = """
 INSERT INTO participation_events (
     community_id, occurred_at, event_id, platform, event_type, channel_id, object_id, object_author_id, member_id,
@@ -49,12 +49,12 @@ ORDER BY number / %(batch)s, mod(member, 10), number
 
 
 def day(bench: Bench, start: datetime, count: int, members: int) -> None:
-    """Add so many events of the day that begins at `start`."""
+    """Add this many events of the day that begins at `start`."""
     bench.sql(_ROWS, start=start, count=count, members=members, batch=BATCH)
 
 
 def days(bench: Bench, last: datetime, number: int, count: int, members: int) -> None:
-    """Add so many days, the last one beginning at `last`, and have PostgreSQL look at them as autovacuum would."""
+    """Add this many days, of which the last begins at `last`. Then run VACUUM and ANALYZE, as autovacuum does."""
     for back in reversed(range(number)):
         day(bench, last - timedelta(days=back), count, members)
     bench.sql("VACUUM (ANALYZE) participation_events")

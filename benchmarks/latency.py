@@ -1,9 +1,9 @@
-"""Latency: from the moment at which an event was due to be sent until another connection sees its row.
+"""Latency: the time from when an event was due to be sent until another connection sees its row.
 
-Open loop: the times are fixed beforehand and do not wait for answers, so an event that could not be sent in time counts
-from the time at which it should have been. Each event carries its due time in `metadata`. A watcher asks for new rows
-of `ingest_batches` every other millisecond and notes when it first saw each; events belong to the batch whose
-transaction has the same commit time. So what is measured ends when the row is visible, not when it is written.
+Open loop: the due times are fixed in advance and do not wait for answers. If an event is sent late, its latency still
+begins at its due time. Each event has its due time in `metadata`. A watcher asks for new rows of `ingest_batches` every
+2 ms and stores when it first saw each. An event belongs to the batch whose transaction has the same commit time. So the
+latency ends when the row is visible, not when it is written.
 """
 
 import subprocess
@@ -26,7 +26,7 @@ STEADY: Final = "discord:steady"
 BURST: Final = "discord:burst"
 POLL_SECONDS: Final = 0.002
 AHEAD_SECONDS: Final = 2.0
-"""Between the start of the senders and their first event."""
+"""Time between the start of the senders and their first event."""
 
 _NEW: Final = "SELECT batch_id, pg_xact_commit_timestamp(xmin) FROM ingest_batches WHERE stored_at > %s"
 _DUE: Final = """
@@ -36,7 +36,7 @@ FROM participation_events WHERE community_id = %s
 
 
 def measure(bench: Bench, sizes: Sizes) -> Part:
-    """Measure a steady stream, then the same stream with a burst in its middle, so many rounds of each as is usual."""
+    """Measure a steady stream, then the same stream with a burst in the middle, at most three rounds of each."""
     rounds = min(sizes.rounds, 3)
     steady, during, burst = [], [], []
     with bench.ours():
@@ -54,9 +54,9 @@ def measure(bench: Bench, sizes: Sizes) -> Part:
         Ratio(f"p99 at {rate}", series[1].median, 250, "at most", "ms"),
     ]
     notes = [
-        f"Open loop, {sizes.latency_seconds} s a round; every event sent was seen.",
-        "Each figure counts from the time at which the event was due, whenever it was sent.",
-        "The stream is sent with `track_event.delay` on four threads, the burst by a process of its own, many at once.",
+        f"Open loop, {sizes.latency_seconds} s in each round. Every event that was sent was seen.",
+        "Each latency begins when the event was due, even if it was sent later.",
+        "`track_event.delay` sends the stream on four threads. Another process sends the burst with `track_events`.",
     ]
     return Part("latency", "Latency: accepted to visible", series, ratios, notes)
 
@@ -71,7 +71,7 @@ def _series(name: str, rounds: Sequence[list[float]]) -> list[Series]:
 
 
 def _run(bench: Bench, seconds: int, rate: int, burst: int) -> dict[str, list[float]]:
-    """Send for so many seconds and return the latencies in seconds, by community."""
+    """Send for this many seconds; return the latencies in seconds, by community."""
     bench.sql("TRUNCATE participation_events, ingest_batches")
     begin = time.time() + AHEAD_SECONDS
     senders = [_sender(bench, STEADY, begin, rate * seconds, rate, 4)]
@@ -102,7 +102,7 @@ def _sender(bench: Bench, *arguments: object) -> subprocess.Popen[bytes]:
 
 
 class _Watcher:
-    """Notes when each transaction of a flush was first visible to a connection of its own."""
+    """Stores when each transaction of a flush was first visible to another connection."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -120,7 +120,7 @@ class _Watcher:
         self._thread.join()
 
     def events(self) -> int:
-        """Return how many events the batches seen so far hold."""
+        """Return how many events were stored by the batches that were seen so far."""
         with closing(psycopg2.connect(self._url)) as connection, connection.cursor() as cursor:
             cursor.execute(
                 "SELECT coalesce(sum(stored), 0) FROM ingest_batches WHERE batch_id = ANY(%s)", [list(self._batches)]
@@ -136,7 +136,7 @@ class _Watcher:
             cursor.execute("SELECT clock_timestamp()")
             ((since,),) = cursor.fetchall()
             while not self._ended.wait(POLL_SECONDS):
-                # A batch that ended earlier may become visible later: look back a little.
+                # A batch that ended earlier may become visible later, so include the last second.
                 cursor.execute("SELECT clock_timestamp() - interval '1 second'")
                 ((following,),) = cursor.fetchall()
                 cursor.execute(_NEW, [since])

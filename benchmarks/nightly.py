@@ -1,6 +1,6 @@
-"""Nightly: every community's local day from its raw events, beside one plain GROUP BY over the same rows.
+"""Nightly: computes a local day of every community, and compares the time with a plain GROUP BY over the same rows.
 
-The communities are in the zone UTC, so that both read the same rows but for the voice events to either side of the day.
+The communities are in the zone UTC, so that both read the same rows, except for voice events before and after the day.
 """
 
 import time
@@ -30,11 +30,11 @@ WHERE actor_kind = 'user' AND occurred_at >= %(start)s AND occurred_at < %(end)s
 GROUP BY community_id, member_id
 """
 PLAIN: Final = GROUP_BY.replace(", count(DISTINCT extract(hour FROM occurred_at))", "")
-"""The limit: counts that need one look at each row. The other has the distinct hours too, as the highlights do."""
+"""The lower limit: counts that read each row once. `GROUP_BY` also counts distinct hours, as the highlights do."""
 
 
 def measure(bench: Bench, sizes: Sizes) -> Part:
-    """Measure one day, so many rounds, then all days."""
+    """Measure one day, for the configured number of rounds, and then all days."""
     engine = connect(bench.url)
     names = ("one after the other", "two at a time, as a worker does", "plain GROUP BY", "GROUP BY with distinct hours")
     series = {name: Series(f"one day: {name}", "s") for name in names}
@@ -53,15 +53,15 @@ def measure(bench: Bench, sizes: Sizes) -> Part:
         Ratio(f"{sizes.nightly_days} days against one", month.median / day, 1.1 * sizes.nightly_days, "at most"),
     ]
     notes = [
-        f"{sizes.nightly_day:,} events a day of {sizes.nightly_members:,} members in 10 communities; "
-        "the messages of each were compared with a count over the raw rows.",
+        f"{sizes.nightly_day:,} events a day of {sizes.nightly_members:,} members in 10 communities. "
+        "The number of messages was compared with a count over the raw rows.",
         "The GROUP BY may use PostgreSQL's parallel workers, as it does by default.",
     ]
     return Part("nightly", "Nightly: seconds to compute", [*series.values(), month], ratios, notes)
 
 
 def _month(bench: Bench, engine: Engine, sizes: Sizes) -> Series:
-    """Measure all days, each with the one before and after it, as they lie in a table that has run for a month."""
+    """Measure all days in a table with a month of events, so that each day has neighbours."""
     progress("nightly", 1, 1, f"filling {sizes.nightly_days} days")
     earlier = LAST - timedelta(days=1)
     fill.days(bench, earlier, sizes.nightly_days - 1, sizes.nightly_day, sizes.nightly_members)
@@ -76,7 +76,7 @@ def _month(bench: Bench, engine: Engine, sizes: Sizes) -> Series:
 
 
 def _compute(bench: Bench, engine: Engine, starts: Sequence[datetime], processes: int) -> float:
-    """Compute the days of all communities as the task does, a transaction each; return the seconds."""
+    """Compute the days of all communities, each in a transaction, as the task does; return the seconds."""
     communities = [str(community) for (community,) in bench.sql("SELECT community_id FROM communities ORDER BY 1")]
     wanted = [(community, start.date()) for start in starts for community in communities]
     bench.sql("TRUNCATE member_daily_highlights, community_daily_highlights")
@@ -103,7 +103,7 @@ def _group(bench: Bench, query: str) -> float:
 
 
 def _check(bench: Bench, days: int) -> None:
-    """Fail unless the days hold as many messages as the raw rows do."""
+    """Raise an error unless the days have as many messages as the raw rows."""
     counted = bench.sql(
         "SELECT count(*) FROM participation_events WHERE event_type = 'MESSAGE_SENT' AND actor_kind = 'user'"
     )

@@ -1,4 +1,4 @@
-"""What was measured, as Markdown for people and JSON for programs."""
+"""Writes the results as Markdown for people and as JSON for programs."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from benchmarks.chart import chart
 
 @dataclass
 class Series:
-    """One figure of one contender, once a round."""
+    """One figure of one contender, with a value for each round."""
 
     name: str
     unit: str
@@ -26,7 +26,7 @@ class Series:
 
 @dataclass
 class Ratio:
-    """A figure that the project holds itself to."""
+    """A figure with a goal."""
 
     name: str
     value: float
@@ -41,7 +41,7 @@ class Ratio:
 
 @dataclass
 class Part:
-    """What one part measured. notes: what was checked, and what a reader must know."""
+    """The results of one part. notes: what was checked, and what a reader must know."""
 
     name: str
     title: str
@@ -54,12 +54,12 @@ class Part:
 
 
 def progress(part: str, round_: int, rounds: int, what: str) -> None:
-    """Say what is measured next, for whoever waits."""
+    """Print what is measured next to standard error."""
     print(f"  {part}, round {round_} of {rounds}: {what}", file=sys.stderr, flush=True)
 
 
 def write(folder: Path, part: Part, machine: dict[str, str]) -> None:
-    """Write the part as JSON and as a chart, and `README.md` anew from all parts that are there."""
+    """Write the part as JSON and as a chart, and rewrite `README.md` from the JSON files of all parts."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{part.name}.svg").write_text(chart(part.title, part.series), encoding="utf-8")
     content = {"machine": machine, **asdict(part)}
@@ -75,8 +75,8 @@ def write(folder: Path, part: Part, machine: dict[str, str]) -> None:
 def _markdown(parts: Sequence[dict[str, Any]]) -> Iterable[str]:
     yield "# Benchmarks"
     yield ""
-    yield "Written by `make bench`. Servers, workers and senders share one machine; the charts show the medians, and"
-    yield "the line on each bar the range of the rounds."
+    yield "`make bench` writes this page. Servers, workers and senders share one machine. Each bar of a chart is the"
+    yield "median of the rounds, and the line on it is their range."
     for part in parts:
         yield from ("", f"## {part['title']}", "", f"![{part['title']}]({part['name']}.svg)", "")
         yield from _tables(part)
@@ -99,5 +99,5 @@ def _tables(part: dict[str, Any]) -> Iterable[str]:
 
 
 def figure(value: float) -> str:
-    """Write three digits that count, thousands apart."""
+    """Write a number with at least three significant digits, and separators between thousands."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""The bench itself: a PostgreSQL and a Valkey of its own, databases on them, and the processes that are measured."""
+"""The test bench: its own PostgreSQL and Valkey, their databases, and the processes that are measured."""
 
 import os
 import platform
@@ -38,14 +38,14 @@ PACKAGES: Final = (
 
 
 class Timed(Postgres):
-    """A PostgreSQL that remembers when each transaction committed: what is stored then has a time of its own."""
+    """A PostgreSQL that stores the commit time of each transaction, so that each row has one."""
 
     def _command(self, port: int) -> list[str | Path]:
         return [*super()._command(port), "--track_commit_timestamp=on"]
 
 
 class Bench:
-    """Both servers, as `participation up` sets them but for the times of commits, and one migrated database."""
+    """Both servers, with the settings of `participation up` and commit times, and one migrated database."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -57,7 +57,7 @@ class Bench:
         self.postgres.start()
         self.valkey.start()
         self.use("participation")
-        # A rewrite of the append-only file in the middle of a run would hit one contender and not the next.
+        # A rewrite of the append-only file during a run would slow down only one contender.
         self.redis.config_set("auto-aof-rewrite-percentage", 0)
 
     def stop(self) -> None:
@@ -69,7 +69,7 @@ class Bench:
         return Redis.from_url(self.valkey.url)
 
     def use(self, name: str) -> None:
-        """Run what follows in the database of this name, made and migrated if need be."""
+        """Use the database of this name from now on. Create and migrate it if necessary."""
         self.url = self.postgres.url.rsplit("/", 1)[0] + f"/{name}"
         with closing(psycopg2.connect(self.postgres.url)) as connection, connection.cursor() as cursor:
             connection.autocommit = True
@@ -87,21 +87,21 @@ class Bench:
             cursor.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def sql(self, statement: str, *values: object, **named: object) -> list[tuple[Any, ...]]:
-        """Run one statement by itself, with values by place or by name, and return its rows."""
+        """Run one statement in a transaction of its own, with values by position or by name, and return its rows."""
         with closing(psycopg2.connect(self.url)) as connection, connection.cursor() as cursor:
             connection.autocommit = True
             cursor.execute(statement, named or values or None)
             return cursor.fetchall() if cursor.description else []
 
     def flush(self) -> None:
-        """Empty Redis, and its append-only file with it."""
+        """Delete everything in Redis and in its append-only file."""
         redis = self.redis
         redis.flushall()
         redis.bgrewriteaof()
         wait_until(lambda: not redis.info("persistence")["aof_rewrite_in_progress"], START_SECONDS)
 
     def settle(self) -> None:
-        """Write out what the last run left behind, so that the next one does not pay for it."""
+        """Write the data of the last run to the disk, so that this does not slow down the next one."""
         self.sql("CHECKPOINT")
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -111,7 +111,7 @@ class Bench:
 
     @contextmanager
     def process(self, command: Sequence[str | Path], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a program on the servers until the block ends; what it says goes into a log."""
+        """Run a program with the URLs of the servers until the block ends. Its output is written to a log."""
         with (self.folder / "processes.log").open("ab") as log:
             process = spawn(
                 command,
@@ -143,7 +143,7 @@ class Bench:
 
     @contextmanager
     def _worker(self, python: str | Path, app: str, name: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-        # One that answers to a ping is one that consumes; the levels of the logs stay as they are by default.
+        # A worker that answers a ping consumes. The log levels are the defaults.
         options = ["--concurrency=2", f"--hostname={name}@bench", "--without-gossip", "--without-mingle"]
         with self.process([python, "-m", "celery", "-A", app, "worker", *options], **environment) as process:
             self.await_(lambda: self._answers(f"{name}@bench"), process)
@@ -158,14 +158,16 @@ class Bench:
     def await_(
         self, condition: Callable[[], bool], *processes: subprocess.Popen[bytes], seconds: float = START_SECONDS
     ) -> None:
-        """Wait until the condition holds; fail when a process ends before, or after so many seconds."""
+        """Wait until the condition is true. Raise an error if a process ends before, or after this many seconds."""
         if not wait_until(lambda: condition() or any(p.poll() is not None for p in processes), seconds):
-            raise TimeoutError(f"did not happen in {seconds:.0f} s; see {self.folder / 'processes.log'}")
+            raise TimeoutError(
+                f"the condition was not true within {seconds:.0f} s; see {self.folder / 'processes.log'}"
+            )
         if any(process.poll() is not None for process in processes):
             raise RuntimeError(f"a process ended: {(self.folder / 'processes.log').read_text()[-3000:]}")
 
     def fill(self, name: str, elements: Iterable[bytes]) -> int:
-        """Put the elements into a list, the first one at the end that is read first; return how many there are."""
+        """Put the elements into a list, from which the first one is read first; return how many there are."""
         count, redis, rest = 0, self.redis, iter(elements)
         while chunk := list(islice(rest, SLICE)):
             redis.lpush(name, *chunk)
@@ -175,7 +177,7 @@ class Bench:
 
 @contextmanager
 def running(keep: Path | None = None) -> Iterator[Bench]:
-    """Run both servers until the block ends, in a folder that goes with them."""
+    """Run both servers until the block ends, in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="participation-bench-", dir=keep, ignore_cleanup_errors=True) as folder:
         bench = Bench(Path(folder))
         try:
@@ -186,7 +188,7 @@ def running(keep: Path | None = None) -> Iterator[Bench]:
 
 
 def machine(bench: Bench) -> dict[str, str]:
-    """Return what the figures depend on, by name."""
+    """Return the properties of the machine and the versions of the software, by name."""
     memory = psutil.virtual_memory().total / 2**30
     packages = {name: version(name) for name in PACKAGES}
     return {

@@ -1,4 +1,4 @@
-"""Size: draining into a table that is large already, and the memory that a long backlog takes."""
+"""Size: the speed of draining into a large table, and the memory for a long backlog."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ MIB: Final = 2**20
 
 
 def measure(bench: Bench, sizes: Sizes) -> Part:
-    """Drain into an empty and a large table in turn, then a long backlog."""
+    """Drain into an empty and a large table in turn, and then drain a long backlog."""
     empty = bench.url.rsplit("/", 1)[1]
     tables = {empty: Series("drain, empty table", "events/s")}
     tables[LARGE] = Series(f"drain, table of {sizes.size_rows:,} rows", "events/s")
@@ -46,9 +46,9 @@ def measure(bench: Bench, sizes: Sizes) -> Part:
         Ratio("memory in the second half against the first", grown, 1.1, "at most"),
     ]
     notes = [
-        "The events are of the day after the last one that the large table holds, of the same communities and members.",
-        f"A backlog of {sizes.size_backlog:,}: the resident memory of every process of the worker, four looks a "
-        "second. After every run the rows were counted and compared.",
+        "The events are from the day after the last day of the large table, and of the same communities and members.",
+        f"A backlog of {sizes.size_backlog:,}: the resident memory of every process of the worker, read four times a "
+        "second. After every run, the rows were counted and compared.",
     ]
     return Part("size", "Size: a large table and a long backlog", [*tables.values(), *backlog], ratios, notes)
 
@@ -58,7 +58,7 @@ def _memory(series: Sequence[Series]) -> list[float]:
 
 
 def _backlog(bench: Bench, count: int) -> tuple[list[Series], float]:
-    """Drain a long backlog; return its figures, and by how much the worker's memory grew in its second half."""
+    """Drain a long backlog; return its figures, and the worker's memory in the second half against the first."""
     looks: list[list[float]] = []
     redis_bytes: list[int] = []
     load = drain.Load.of(bench, events.events(count))
@@ -86,7 +86,7 @@ def _backlog(bench: Bench, count: int) -> tuple[list[Series], float]:
 
 @contextmanager
 def _sampling(pid: int, looks: list[list[float]], redis_bytes: list[int], redis: Any) -> Iterator[None]:
-    """Look at the memory while events wait; the last look at Redis comes at the end."""
+    """Read the memory while events wait, and once more at the end."""
     ended = Event()
 
     def look() -> None:
@@ -107,6 +107,6 @@ def _sampling(pid: int, looks: list[list[float]], redis_bytes: list[int], redis:
 
 
 def _resident(pid: int) -> list[float]:
-    """Return the resident memory of the worker's own process and of those that it has started, in MiB."""
+    """Return the resident memory of the worker's own process and of its child processes, in MiB."""
     worker = psutil.Process(pid)
     return [process.memory_info().rss / MIB for process in (worker, *worker.children(recursive=True))]

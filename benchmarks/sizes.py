@@ -1,4 +1,4 @@
-"""How much each part measures, and how often: all of it in one place, quick runs beside full ones."""
+"""How much each part measures, and in how many rounds, for full and for quick runs."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,9 +6,10 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Events unless said otherwise. The slow contenders get the first so many of the same events.
+    """Numbers of events, if the name does not say otherwise. Slow contenders get only the first of the same events.
 
-    redis_states: in which adapters are measured: it answers; nobody listens; it accepts and says nothing; it refuses.
+    redis_states: the states of Redis in which adapters are measured. up: it answers. down: no server listens. hanging:
+    it accepts connections and does not answer. full: it refuses writes.
     """
 
     rounds: int

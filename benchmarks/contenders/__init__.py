@@ -1,1 +1,1 @@
-"""What participation is measured beside, each set up as its own documentation advises."""
+"""The programs that are measured. Alternatives are configured as their own documentation advises."""

@@ -1,8 +1,7 @@
-"""A bot of each library that gets messages at a steady pace, with our adapter or without it, and handles them itself:
-`python -m benchmarks.contenders.adapter LIBRARY with|without COUNT PACE`.
+"""A bot that receives messages at a steady rate, with or without our adapter, and handles them itself.
 
-Prints one line: the median and the 99th percentile, in microseconds, of the time from when the library was handed an
-update, as the network had brought it, to when the bot's own handler ran.
+`python -m benchmarks.contenders.adapter LIBRARY with|without COUNT PACE` prints one line: the median and the 99th
+percentile of the time from when the library received an update until the bot's own handler ran, in microseconds.
 """
 
 import asyncio
@@ -15,14 +14,14 @@ from statistics import median, quantiles
 from typing import Any, Final
 
 WARM: Final = 200
-"""Updates before those that are measured: the first ones connect, and find out that Redis does not answer."""
+"""Updates before the measured ones. With the first ones, the bot connects, or finds that Redis does not answer."""
 
 Handled = dict[int, float]
-"""When the handler ran, by the number of the update."""
+"""The time at which the handler ran, by the number of the update."""
 
 
 async def paced(count: int, pace: float, hand_over: Callable[[int], Awaitable[float]]) -> list[float]:
-    """Hand over updates by an open loop; return when each was handed to the library."""
+    """Give updates to the library in an open loop; return the time of each."""
     begun = time.perf_counter()
     handed = []
     for number in range(count):
@@ -144,7 +143,7 @@ def main() -> None:
         raise AssertionError(f"{len(handled):,} of {count + WARM:,} updates reached the bot's handler")
     took = [1e6 * (handled[number] - at) for number, at in enumerate(handed, 1)][WARM:]
     print(median(took), quantiles(took, n=100)[98], flush=True)
-    # What waits for Redis would go into the spool now: it has been measured elsewhere.
+    # Do not move the events that wait for Redis to the spool, because this is not measured here.
     os._exit(0)
 
 

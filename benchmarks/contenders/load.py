@@ -1,6 +1,6 @@
-"""Sends events at times that are fixed beforehand: `… COMMUNITY BEGIN COUNT RATE THREADS`; RATE 0 is all at once.
+"""Sends events at fixed times: `… COMMUNITY BEGIN COUNT RATE THREADS`. With RATE 0, it sends all at once.
 
-An event that cannot be sent in time is sent late, and carries the time at which it was due all the same.
+An event that cannot be sent in time is sent late, but still contains the time at which it was due.
 """
 
 import sys
@@ -14,7 +14,7 @@ from participation import track_event
 
 
 def events(community: str, begin: float, count: int, rate: int) -> list[dict[str, Any]]:
-    """Return the events; each says when it is due."""
+    """Return the events, each with its due time."""
     return [_event(community, begin + (number / rate if rate else 0.0), number) for number in range(count)]
 
 

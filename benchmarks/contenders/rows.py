@@ -1,7 +1,7 @@
-"""An event as the row that every contender stores, written with the standard library and orjson alone.
+"""Converts an event into the row that every contender stores, with only the standard library and orjson.
 
-Against participation it leaves out: every rule of a field but that the required ones are there, dead letters,
-unknown time formats. The row is the same to the byte, its `event_id` too, so what was stored can be compared.
+Compared with participation, these are missing: all rules of fields except that the required ones exist, dead letters,
+and unusual time formats. The row is exactly the same, also its `event_id`, so the stored rows can be compared.
 """
 
 from datetime import UTC, datetime

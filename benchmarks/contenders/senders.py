@@ -1,7 +1,7 @@
 """The ways to send an event, each in a process of its own: `python -m benchmarks.contenders.senders WAY COUNT`.
 
-Prints one line: the seconds that the calls took, and those of this process' CPU. Making the events is not part of them,
-nor are the first calls, by which the sender connects and warms up.
+Prints one line: the seconds that the calls took, and the CPU seconds of this process. They do not include the creation
+of the events, and the first calls, in which the sender connects and warms up.
 """
 
 import os
@@ -24,7 +24,7 @@ Send = Callable[[Sequence[events.Event]], object]
 
 
 def delay() -> Send:
-    """`track_event.delay`, as bots call it."""
+    """Return a function that calls `track_event.delay`, as bots do."""
     from participation import track_event
 
     def send(sent: Sequence[events.Event]) -> None:
@@ -35,7 +35,7 @@ def delay() -> Send:
 
 
 def stock() -> Send:
-    """A stock Celery task's `delay` with the same event."""
+    """Return a function that calls the `delay` of a stock Celery task."""
     app = Celery("stock", broker=os.environ["REDIS_URL"])
     app.conf.task_ignore_result = True
 
@@ -50,7 +50,7 @@ def stock() -> Send:
 
 
 def lpush() -> Send:
-    """The bytes of our message, made beforehand, one round trip each."""
+    """Return a function that sends the bytes of our messages, encoded in advance, each in one round trip."""
     redis = Redis.from_url(os.environ["REDIS_URL"])
     prepared: dict[int, bytes] = {}
 
@@ -66,7 +66,7 @@ def lpush() -> Send:
 
 
 def many() -> Send:
-    """`track_events`, as importers call it; nobody drains meanwhile, so it must not wait for that."""
+    """Return a function that calls `track_events`. It does not wait for a short queue, because no worker runs."""
     from participation import track_events
 
     return partial(track_events, queue_limit=None)

@@ -1,7 +1,7 @@
-"""What one writes with Celery alone, and with celery-batches: run by the environment of `requirements-stock.lock`.
+"""The alternatives with only Celery, and with celery-batches. They run in the environment of `requirements-stock.lock`.
 
-Both take the event as it is and write the same row as participation. Neither says what became of an event that does
-not fit the table, marks days, or counts.
+Both take the same event and write the same row as participation. Neither reports an event that cannot be stored, marks
+days, or counts events.
 """
 
 import os
@@ -17,8 +17,8 @@ from benchmarks.contenders.rows import COLUMNS, row
 
 app = Celery("stock", broker=os.environ["REDIS_URL"])
 app.conf.task_ignore_result = True
-# celery-batches: "zero, or some value where the final multiplied value is higher than flush_every". For the ordinary
-# task Celery's guide to optimizing names 64 or 128 for many short tasks.
+# celery-batches advises: "zero, or some value where the final multiplied value is higher than flush_every". For many
+# short tasks, Celery's guide to optimizing advises 64 or 128.
 app.conf.worker_prefetch_multiplier = int(os.environ["PREFETCH"])
 
 _INSERT = f"INSERT INTO participation_events ({COLUMNS}) VALUES {{}} ON CONFLICT DO NOTHING"
@@ -28,7 +28,7 @@ _MANY = _INSERT.format("%s")
 
 @cache
 def _connection() -> Any:
-    """Return the connection of this process, made on first use."""
+    """Return the connection of this process. It is created on first use."""
     return psycopg2.connect(os.environ["DATABASE_URL"])
 
 

@@ -1,10 +1,10 @@
-"""A consumer group of Redis Streams that copies into the table, without Celery: what an expert writes for this alone.
+"""The alternative without Celery: a consumer group of Redis Streams that copies into the table, as an expert writes it.
 
-Run by the environment of `requirements-stock.lock`. Each process reads up to 5,000 entries, copies them into a
-temporary table, inserts them from there in the order of the key, commits, and only then acknowledges: at least once,
-made once by the key. Against participation it leaves out: all that `rows.py` leaves out, entries that another process
-left behind (XAUTOCLAIM), dead letters (one bad entry stops it), marks of days, counts, new partitions and communities,
-retries, time limits, trimming the stream, shutdown, and any way to look at it.
+It runs in the environment of `requirements-stock.lock`. Each process reads up to 5,000 entries, copies them into a
+temporary table, inserts them from there in the order of the key, commits, and then acknowledges. So entries arrive at
+least once, and the key removes duplicates. Compared with participation, these are missing: everything that `rows.py`
+lists, entries that another process left (XAUTOCLAIM), dead letters (one bad entry stops it), marks of days, counts, new
+partitions and communities, retries, time limits, trimming the stream, shutdown, and monitoring.
 """
 
 import csv
@@ -33,11 +33,11 @@ ON CONFLICT DO NOTHING
 
 
 def consume(redis: Redis, connection: "psycopg2.extensions.connection", consumer: str) -> None:
-    """Store what comes until it is told to end."""
+    """Store all entries that arrive, without end."""
     while True:
         try:
             read: Any = redis.xreadgroup(GROUP, consumer, {STREAM: ">"}, count=COUNT, block=1000)
-        except ResponseError:  # the bench has not put the stream there yet
+        except ResponseError:  # the bench has not created the stream yet
             time.sleep(0.005)
             continue
         for _, entries in read:

@@ -1,7 +1,7 @@
-"""A bot that hands over events with `track`: `python -m benchmarks.contenders.tracker PACE COUNT`.
+"""A bot that publishes events with `track`: `python -m benchmarks.contenders.tracker PACE COUNT`.
 
-PACE: events a second, sent by an open loop, or 0 for one after the other. Prints one line: the median and the 99th
-percentile of what a call took, in microseconds; the seconds until Redis had acknowledged everything; how many events
+PACE: events a second, sent in an open loop, or 0 for one after the other. Prints one line: the median and the 99th
+percentile of the time of a call, in microseconds; the seconds until Redis had acknowledged all events; how many events
 were sent.
 """
 
@@ -15,7 +15,7 @@ from participation.publish import Publisher
 
 WARM = 2_000
 DIFFERENT = 20_000
-"""Events that there are; more of them come again."""
+"""Number of different events. They are repeated if more are needed."""
 
 TICK_SECONDS = 0.001
 
@@ -35,7 +35,7 @@ def main() -> None:
         called = time.perf_counter()
         is_taken = publisher.track(one)
         costs.append(time.perf_counter() - called)
-        while not is_taken:  # faster than Redis takes them: what a bot is not, and the queue is bounded
+        while not is_taken:  # the queue is full, because this sends faster than Redis takes events
             time.sleep(TICK_SECONDS)
             is_taken = publisher.track(one)
     publisher.flush(60)
