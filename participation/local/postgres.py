@@ -169,4 +169,5 @@ class Postgres(Server):
                     if cursor.rowcount == 0:
                         cursor.execute(f"CREATE DATABASE {NAME}")
         except psycopg2.Error as error:
-            raise Unavailable(f"PostgreSQL in {self.folder} refuses the connection: {error}".strip()) from error
+            said = str(error).strip()
+            raise Unavailable(f"PostgreSQL in {self.folder} refuses the connection: {said}; see {self.log}") from error
