@@ -161,7 +161,7 @@ def note_presence(notice: object = None) -> bool:
 
 @app.task(name=keys.MAINTAIN, shared=False)
 def maintain() -> list[str]:
-    """Create the coming partitions, and delete the rows of old batches and the data of bots that were removed.
+    """Create the coming partitions, and delete rows of old batches and data of communities whose bot was removed.
 
     Returns the names of the new partitions.
     """
