@@ -152,7 +152,7 @@ def test_configure__finds_events_around_a_midnight_that_comes_twice(engine: Engi
 
 def test_configure__unknown_zone_is_refused_with_a_suggestion(engine: Engine) -> None:
     """A misspelt zone changes nothing, and the text names what may have been meant."""
-    for zone, says in (("Europ/Berlin", "did you mean Europe/Berlin"), ("???", "take an IANA name")):
+    for zone, says in (("Europ/Berlin", "did you mean Europe/Berlin"), ("???", "use an IANA name")):
         with pytest.raises(ConfigError, match=says.replace("?", r"\?")):
             set_zone(engine, zone)
 

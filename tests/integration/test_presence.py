@@ -191,7 +191,7 @@ def test_delete__twice_at_once(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        (None, "notice: must be one JSON object of community_id, platform, is_present, changed_at"),
+        (None, "notice: must be one JSON object with the fields community_id, platform, is_present, changed_at"),
         ({"community_id": "c"}, "notice: must be one JSON object"),
         ({"community_id": ""}, "community_id: must be"),
         ({"platform": "I R C"}, "platform: must be"),

@@ -649,5 +649,5 @@ def test_person__whose_links_change_meanwhile_is_not_taken_for_another(engine: E
 
         with transaction(engine) as connection:
             listeners.listen(connection, "after_cursor_execute", unlink)
-            with pytest.raises(Unavailable, match="being changed at this moment: try again"):
+            with pytest.raises(Unavailable, match="being changed right now: try again"):
                 persons.person_of_account(connection, ADA)

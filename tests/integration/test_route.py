@@ -164,7 +164,7 @@ def test_delay__full_redis_says_that_the_event_was_not_taken(
     """A refusal is told apart from silence: nothing was taken, and the text says why."""
     redis.config_set("maxmemory", 1)
     try:
-        with pytest.raises(Unavailable, match=r"refuses the event .*maxmemory.*: it was not taken"):
+        with pytest.raises(Unavailable, match=r"refuses to take events .*maxmemory.*: the event was not taken"):
             track_event.apply_async((event(),), **options)
     finally:
         redis.config_set("maxmemory", 0)

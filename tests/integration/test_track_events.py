@@ -110,7 +110,9 @@ def test_track_events__refusal_in_the_middle_says_how_many_were_taken(redis: Red
         yield from events(1)
 
     try:
-        with pytest.raises(Unavailable, match=r"refuses the events .*maxmemory.* the first 1,000 and none") as caught:
+        with pytest.raises(
+            Unavailable, match=r"refuses to take events .*maxmemory.* the first 1,000 events and none"
+        ) as caught:
             track_events(read())
     finally:
         redis.config_set("maxmemory", 0)
@@ -131,7 +133,7 @@ def test_track_events__silence_in_the_middle_then_again_is_stored_once(
 
     with (
         monkeypatch.context() as patch,
-        pytest.raises(Unavailable, match="first 500; of the next 500 it is unknown") as caught,
+        pytest.raises(Unavailable, match="first 500 events; of the next 500 it is unknown") as caught,
     ):
         track_events(read(), queue_limit=None)
     assert caught.value.acknowledged == 500
