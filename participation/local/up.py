@@ -65,7 +65,7 @@ def up(data_dir: Path, out: TextIO) -> int:
 
 
 @contextmanager
-def _hold(data_dir: Path) -> Iterator[None]:
+def _lock(data_dir: Path) -> Iterator[None]:
     with open(data_dir / "lock", "w", opener=private_files.opener) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -24,7 +24,7 @@ else:
 
 
 class TrackEvent(_Task):
-    """A Celery task whose caller learns at once that an event is invalid or that Redis did not take it."""
+    """A Celery task that raises an error at once if an event is invalid or Redis did not take it."""
 
     def apply_async(
         self,
