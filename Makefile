@@ -87,12 +87,12 @@ coverage: .venv/installed ## run all tests; branch coverage must be at least 90 
 	$(BIN)/coverage report --fail-under=90
 
 # The lowest versions that pyproject.toml allows, with today's development tools. aiogram[redis] is beside them, because
-# it needs a redis below 8.
+# it needs a redis below 8. click is what the lowest Celery was made with: with a later one it uses deprecated functions.
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 lock: ## write all lock files again (needs uv)
 	$(LOCK) --all-extras --group dev pyproject.toml --output-file requirements.lock
-	{ $(PYTHON) .ci/development_tools.py; echo 'aiogram[redis]'; } | $(LOCK) --resolution lowest-direct \
+	{ $(PYTHON) .ci/development_tools.py; echo 'aiogram[redis]'; echo 'click==8.1.7'; } | $(LOCK) --resolution lowest-direct \
 		--all-extras pyproject.toml - --output-file requirements-lowest.lock
 	$(LOCK) benchmarks/requirements-stock.in --output-file benchmarks/requirements-stock.lock
 

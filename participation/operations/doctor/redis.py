@@ -54,7 +54,7 @@ class Facts:
     @property
     def full(self) -> bool:
         """Whether the server refused a write because it is full. INFO does not count memory in exactly the same way."""
-        return (self.write_error or "").startswith(FULL)
+        return FULL in (self.write_error or "")
 
 
 def read(url: str) -> Facts:
