@@ -156,7 +156,7 @@ def _stage_stream(bench: Bench, key: str, sent: Sequence[events.Event]) -> None:
     redis = bench.redis
     redis.xgroup_create(key, GROUP, id="0", mkstream=True)
     with redis.pipeline(transaction=False) as pipe:
-        for number, element in enumerate(events.plain(sent), 1):
+        for number, element in enumerate(events.as_json(sent), 1):
             pipe.xadd(key, {"event": element})
             if number % 500 == 0:
                 pipe.execute()
@@ -188,7 +188,7 @@ def drain(bench: Bench, one: Contender, load: Load) -> float:
         bench.await_(lambda: _stored(bench)[0] == one.warm, *running)
         clear(bench)
         one.stage(bench, STAGED, load.sent)
-        bench.settle()
+        bench.checkpoint()
         begun = time.time()
         redis.rename(STAGED, one.target)
         bench.await_(lambda: one.is_done(redis), *running, seconds=900)
@@ -224,7 +224,7 @@ def _raw_copy(bench: Bench, load: Load) -> float:
     clear(bench)
     prepared = StringIO(load.prepared)
     with closing(psycopg2.connect(bench.url)) as connection:
-        bench.settle()
+        bench.checkpoint()
         begun = time.time()
         with connection, connection.cursor() as cursor:
             cursor.copy_expert(f"COPY participation_events ({COLUMNS}) FROM STDIN (FORMAT csv)", prepared)

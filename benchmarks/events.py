@@ -101,7 +101,7 @@ def _as_celery_writes(task: str, event: Event, task_id: str) -> bytes:
     )
 
 
-def plain(sent: Sequence[Event]) -> Iterator[bytes]:
+def as_json(sent: Sequence[Event]) -> Iterator[bytes]:
     """Yield the events as JSON without a message."""
     return map(orjson.dumps, sent)
 

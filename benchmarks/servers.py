@@ -100,7 +100,7 @@ class Bench:
         redis.bgrewriteaof()
         wait_until(lambda: not redis.info("persistence")["aof_rewrite_in_progress"], START_SECONDS)
 
-    def settle(self) -> None:
+    def checkpoint(self) -> None:
         """Write the data of the last run to the disk, so that this does not slow down the next one."""
         self.sql("CHECKPOINT")
 

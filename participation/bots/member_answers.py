@@ -31,7 +31,7 @@ COMMANDS: Final = {
 }
 """The commands and what they do. The names and texts follow the rules of Discord and of Telegram."""
 
-PLAIN_BYTES: Final = 1_000_000
+UNCOMPRESSED_BYTES: Final = 1_000_000
 """The size from which a file is compressed."""
 
 FILE_BYTES: Final = 8_000_000
@@ -230,14 +230,14 @@ def _erased_text(erased: "Erased") -> str:
 
 
 def _file(lines: Iterable[bytes]) -> Answer:
-    plain, packed = bytearray(), io.BytesIO()
-    with gzip.GzipFile(fileobj=packed, mode="wb") as file:
+    uncompressed, compressed = bytearray(), io.BytesIO()
+    with gzip.GzipFile(fileobj=compressed, mode="wb") as file:
         for line in lines:
             file.write(line)
-            plain += line if len(plain) < PLAIN_BYTES else b""
-            if packed.tell() > FILE_BYTES:
+            uncompressed += line if len(uncompressed) < UNCOMPRESSED_BYTES else b""
+            if compressed.tell() > FILE_BYTES:
                 return Answer("The file is too large to send here. Please ask the people who run this bot for it.")
     text = "Here is everything that is kept about you, one JSON object per line."
-    if len(plain) < PLAIN_BYTES:
-        return Answer(text, "my-data.ndjson", bytes(plain))
-    return Answer(f"{text} The file is compressed with gzip.", "my-data.ndjson.gz", packed.getvalue())
+    if len(uncompressed) < UNCOMPRESSED_BYTES:
+        return Answer(text, "my-data.ndjson", bytes(uncompressed))
+    return Answer(f"{text} The file is compressed with gzip.", "my-data.ndjson.gz", compressed.getvalue())

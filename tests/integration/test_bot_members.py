@@ -83,7 +83,7 @@ def test_my_data__large_is_compressed_and_too_large_is_said(engine: Engine, monk
     """A large file is compressed. If it is still too large to send, the member gets only a text."""
     put(engine, [event(object_id=str(number)) for number in range(50)])
     asks = MemberAnswers("irc", engine)
-    monkeypatch.setattr(member_answers, "PLAIN_BYTES", 1_000)
+    monkeypatch.setattr(member_answers, "UNCOMPRESSED_BYTES", 1_000)
     file = answer(asks.my_data("ada"))
     assert file.file_name == "my-data.ndjson.gz"
     assert len(gzip.decompress(file.content or b"").splitlines()) == 51

@@ -332,10 +332,10 @@ def test_work__queue(waiting: QueueState, pointer_age_seconds: float | None, sai
     ("dead_letters", "due_minutes", "said"),
     [(0, None, {}), (3, None, {"dead letters": "note"}), (0, 10, {}), (0, 11, {"days due": "warn"})],
 )
-def test_work__books(dead_letters: int, due_minutes: int | None, said: Seen) -> None:
+def test_work__stored(dead_letters: int, due_minutes: int | None, said: Seen) -> None:
     """Dead letters are told; a day that waits for longer than two of Beat's questions is a warning."""
     since = None if due_minutes is None else NOW - timedelta(minutes=due_minutes)
-    found = work.books(Work(StoredState(NOW, None, dead_letters, 1), since), compute_interval_seconds=300)
+    found = work.stored_work(Work(StoredState(NOW, None, dead_letters, 1), since), compute_interval_seconds=300)
     assert seen(found) == said
 
 

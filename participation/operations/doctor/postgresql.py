@@ -45,7 +45,7 @@ class Schema:
 class Work:
     """What is stored and what waits. oldest_due_at: since when the oldest ended day is due. None if no day is due."""
 
-    books: StoredState
+    stored: StoredState
     oldest_due_at: datetime | None
 
 

@@ -80,17 +80,17 @@ def queue(facts: redis.Facts, sweep_after_seconds: float) -> Iterator[Finding]:
         yield ok("batches", f"{now.batches_in_flight:,} open")
 
 
-def books(work: postgresql.Work, compute_interval_seconds: float) -> Iterator[Finding]:
+def stored_work(work: postgresql.Work, compute_interval_seconds: float) -> Iterator[Finding]:
     """Check dead letters, and days that have ended and are not computed."""
-    dead, days = work.books.dead_letters, work.books.days_due
+    dead, days = work.stored.dead_letters, work.stored.days_due
     if dead:
         cure = "`participation dead-letters list` shows the reasons, and `replay` sends them again"
         yield note("dead letters", f"{dead:,}", "these messages are not stored as events", cure)
     else:
         yield ok("dead letters", "none")
     late = timedelta(seconds=2 * compute_interval_seconds)
-    if work.oldest_due_at is not None and work.books.checked_at - work.oldest_due_at > late:
-        minutes = (work.books.checked_at - work.oldest_due_at).total_seconds() / 60
+    if work.oldest_due_at is not None and work.stored.checked_at - work.oldest_due_at > late:
+        minutes = (work.stored.checked_at - work.oldest_due_at).total_seconds() / 60
         found = f"{days:,} not computed, the oldest has waited for {minutes:,.0f} min"
         meaning = f"Beat asks every {compute_interval_seconds / 60:g} min: Beat does not run, or workers are too slow"
         cure = "start Beat (`celery -A participation.app beat`), or run `participation highlights compute`"
@@ -108,4 +108,4 @@ def judge(
     if events is not None:
         yield from queue(events, settings.sweep_after_seconds)
     if stored is not None:
-        yield from books(stored, settings.compute_interval_seconds)
+        yield from stored_work(stored, settings.compute_interval_seconds)
