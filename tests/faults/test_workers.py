@@ -184,7 +184,7 @@ def test_clock_days_off__refused_or_counted_on_its_day(rig: Rig, holds: Judge) -
     assert holds("clock of a bot days off").dead == 1
     ((reason, detail),) = rig.sql("SELECT reason, detail FROM dead_letters")
     assert reason == "invalid_event"
-    assert str(detail).startswith("occurred_at: must be RFC 3339")
+    assert str(detail).startswith("occurred_at: must be an RFC 3339")
     assert rig.sql("SELECT message_count FROM community_daily_highlights WHERE highlight_date = %s", behind.date()) == [
         (1,)
     ]
