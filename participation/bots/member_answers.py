@@ -202,19 +202,20 @@ If you change your mind, use /opt_in."
 
 def _kept_text(kept: "Kept") -> str:
     opted_out = "\nYou have opted out. Nothing new is kept." if kept.opted_out else ""
-    if kept.is_nothing:
+    summary = kept.summary
+    if summary.is_empty:
         return NOTHING + opted_out
     counts = {
-        "communities": len(kept.communities),
-        **{_EVENTS.get(name, name): count for name, count in kept.events.items()},
-        "reactions to your messages": kept.received,
-        "days with totals": kept.highlight_days,
-        "messages from the bot that were not valid": kept.dead_letters,
+        "communities": len(summary.communities),
+        **{_EVENTS.get(name, name): count for name, count in summary.events.items()},
+        "reactions to your messages": summary.received,
+        "days with totals": summary.highlight_days,
+        "messages from the bot that were not valid": summary.dead_letters,
     }
-    span = f", from {_day(kept.first_at)} to {_day(kept.last_at)}" if kept.events else ""
+    span = f", from {_day(summary.first_at)} to {_day(summary.last_at)}" if summary.events else ""
     lines = [f"Kept about you{span}:", *(f"- {name}: {count:,}" for name, count in counts.items() if count)]
-    if len(kept.accounts) > 1:
-        lines.append(f"This covers all of your {len(kept.accounts)} linked accounts.")
+    if len(kept.person.accounts) > 1:
+        lines.append(f"This covers all of your {len(kept.person.accounts)} linked accounts.")
     return "\n".join(lines) + "\nWhat you write is never kept. To get all of your data, use /my_data." + opted_out
 
 

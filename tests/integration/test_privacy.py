@@ -618,7 +618,7 @@ def test_store__community_that_goes_meanwhile_is_made_anew(engine: Engine, monke
 def test_kept_and_export__are_complete_and_of_nobody_else(engine: Engine) -> None:
     """The numbers and the file agree with the tables; ids of others are in neither."""
     fill(engine)
-    kept = requests.kept(engine, PERSON)
+    kept = requests.kept(engine, PERSON).summary
     lines = [orjson.loads(line) for line in requests.export(engine, PERSON)]
     kinds = [line["kind"] for line in lines]
     assert kinds[:3] == ["about", "link", "link"]
@@ -632,7 +632,7 @@ def test_kept_and_export__are_complete_and_of_nobody_else(engine: Engine) -> Non
     own = next(line for line in lines if line["kind"] == "event" and line["object_id"] == "m1")
     assert set(own) == {"kind", *metadata.tables["participation_events"].columns.keys()}
     requests.forget(engine, PERSON)
-    assert requests.kept(engine, ADA).is_nothing
+    assert requests.kept(engine, ADA).summary.is_empty
     assert [orjson.loads(line)["kind"] for line in requests.export(engine, ADA)] == ["about"]
 
 

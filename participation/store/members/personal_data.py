@@ -60,7 +60,11 @@ QUERIES: Final = {
 
 
 class Summary(NamedTuple):
-    """Counts of what is stored. events: by type. received: reactions of others to what the person wrote."""
+    """Counts of what is stored about a person.
+
+    events: by type. received: reactions of others that name the person as the author. highlight_days: computed days
+    with a row of the person. dead_letters: those that contain a readable event of the person.
+    """
 
     events: Mapping[str, int]
     first_at: datetime | None
@@ -69,6 +73,10 @@ class Summary(NamedTuple):
     received: int
     highlight_days: int
     dead_letters: int
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.events or self.received or self.highlight_days or self.dead_letters)
 
 
 def read_summary(connection: Connection, person: Person) -> Summary:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Connection, Engine
@@ -21,33 +21,18 @@ from participation.store.database import transaction
 from participation.store.days.due import Day
 from participation.store.members import erasure, opt_outs, personal_data, persons
 from participation.store.members.erasure import OnProgress
+from participation.store.members.personal_data import Summary
 from participation.store.members.persons import Person
 
 Who = Account | str
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Counts of what is kept about a person.
+class Kept(NamedTuple):
+    """What is kept about a person, and whether an account of the person is opted out."""
 
-    events: by type. received: reactions of others that name the person as the author. highlight_days: computed days
-    with a row of the person. dead_letters: those that contain a readable event of the person.
-    """
-
-    person_id: str
-    accounts: tuple[Account, ...]
+    person: Person
     opted_out: bool
-    events: Mapping[str, int]
-    first_at: datetime | None
-    last_at: datetime | None
-    communities: tuple[str, ...]
-    received: int
-    highlight_days: int
-    dead_letters: int
-
-    @property
-    def is_nothing(self) -> bool:
-        return not (self.events or self.received or self.highlight_days or self.dead_letters)
+    summary: Summary
 
 
 @dataclass(slots=True)
@@ -78,7 +63,7 @@ def kept(engine: Engine, who: Who) -> Kept:
     with transaction(engine) as connection:
         person = _person(connection, who)
         summary = personal_data.read_summary(connection, person)
-        return Kept(*person, opted_out=opt_outs.is_any_opted_out(connection, person.accounts), **summary._asdict())
+        return Kept(person, opt_outs.is_any_opted_out(connection, person.accounts), summary)
 
 
 def export(engine: Engine, who: Who) -> Iterator[bytes]:
