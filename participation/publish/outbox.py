@@ -68,7 +68,7 @@ class Outbox:
             return False
         try:
             for name, group in groupby(items, attrgetter("list")):
-                self._sender.push(_messages(name, group), name)
+                self._sender.send(_messages(name, group), name)
         except (RedisError, OSError) as error:
             self._is_down = True
             # A program that is ending does not retry.

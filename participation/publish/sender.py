@@ -32,7 +32,7 @@ class Sender:
         self._idle: list[Any] = []
         self._pid = os.getpid()
 
-    def push(self, messages: Sequence[bytes], name: str = keys.EVENTS) -> None:
+    def send(self, messages: Sequence[bytes], name: str = keys.EVENTS) -> None:
         """Put the messages into the list. When this returns, Redis has acknowledged them.
 
         Raises the errors of redis-py.

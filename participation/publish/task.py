@@ -60,7 +60,7 @@ class TrackEvent(_Task):
             for each in events:
                 self._publish(event.encode(each), (), {})
         else:
-            self.sender.push([message.encode_json(event.to_json(each)) for each in events])
+            self.sender.send([message.encode_json(event.to_json(each)) for each in events])
 
     def _push(self, given: Event) -> AsyncResult[None]:
         """Send the same message as Celery, but in one round trip.
@@ -68,7 +68,7 @@ class TrackEvent(_Task):
         Celery's publisher asks for the queue's binding first, and opens a client for each message.
         """
         task_id = message.new_id()
-        self.sender.push([message.encode_json(event.to_json(given), task_id=task_id)])
+        self.sender.send([message.encode_json(event.to_json(given), task_id=task_id)])
         # Created on first use, because few callers look at the result.
         return cast("AsyncResult[None]", PromiseProxy(partial(self.AsyncResult, task_id)))
 

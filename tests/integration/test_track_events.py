@@ -231,28 +231,28 @@ def test_delay__threads_do_not_share_a_connection(redis: Redis) -> None:
 def test_push__answer_that_comes_late_is_not_taken_for_another(redis: Redis) -> None:
     """A connection on which an answer is outstanding is given up, and the next call opens another."""
     sender = Sender(redis_client.connect(settings.load().redis(), 5.0))
-    sender.push([b"1"])
+    sender.send([b"1"])
     before = connections(redis)
     redis.client_pause(60_000, all=False)
     with pytest.raises(RedisTimeout):
-        sender.push([b"2"])
+        sender.send([b"2"])
     redis.client_unpause()
-    sender.push([b"3"])
+    sender.send([b"3"])
     assert connections(redis) == before + 1
 
 
 def test_push__server_that_is_no_longer_the_primary_is_left(redis: Redis) -> None:
     """Its refusal ends the connection: the next call asks anew where the primary is."""
     sender = Sender(redis_client.connect(settings.load().redis(), SECONDS))
-    sender.push([b"1"])
+    sender.send([b"1"])
     before = connections(redis)
     redis.replicaof("127.0.0.1", 1)
     try:
         with pytest.raises(ReadOnlyError):
-            sender.push([b"2"])
+            sender.send([b"2"])
     finally:
         redis.replicaof("NO", "ONE")
-    sender.push([b"3"])
+    sender.send([b"3"])
     assert connections(redis) == before + 1
     assert redis.llen(keys.EVENTS) == 2
 
@@ -260,15 +260,15 @@ def test_push__server_that_is_no_longer_the_primary_is_left(redis: Redis) -> Non
 def test_push__refusal_leaves_the_connection_as_it_was(redis: Redis) -> None:
     """Redis has answered: the connection that has brought a refusal brings the next message."""
     sender = Sender(redis_client.connect(settings.load().redis(), SECONDS))
-    sender.push([b"1"])
+    sender.send([b"1"])
     before = connections(redis)
     redis.config_set("maxmemory", 1)
     try:
         with pytest.raises(ResponseError, match="maxmemory"):
-            sender.push([b"2"])
+            sender.send([b"2"])
     finally:
         redis.config_set("maxmemory", 0)
-    sender.push([b"3", b"4"])
+    sender.send([b"3", b"4"])
     assert redis.lrange(keys.EVENTS, 0, -1) == [b"4", b"3", b"1"]
     assert connections(redis) == before
 
