@@ -6,15 +6,16 @@ publishes may have its own module `celeryconfig`.
 
 from kombu import Exchange, Queue
 
-from participation import keys, settings
+from participation import keys, redis_client, settings
 
 _settings = settings.load()
 
 
-def __getattr__(name: str) -> str:
-    # Read at the first connection, because a program may import the tasks before it sets its environment.
-    if name == "broker_url":
-        return settings.load().redis()
+def __getattr__(name: str) -> object:
+    # Not `broker_url`: `participation.app` reads REDIS_URL at each connection, because a program may import the tasks
+    # before it sets its environment. Flower reads this one.
+    if name == "broker_use_ssl":
+        return redis_client.parse(settings.load().redis()).tls_options
     raise AttributeError(name)
 
 

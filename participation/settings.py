@@ -4,6 +4,7 @@ Importing this module reads nothing, and `load` caches nothing: a long-lived obj
 created.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from participation import redis_url as urls_of_redis
 from participation.errors import ConfigError
 
 DATA_DIR = Path("~/.local/share/participation")
@@ -20,19 +22,13 @@ DATA_DIR = Path("~/.local/share/participation")
 LOCAL_ENV = "env"
 """File in the data folder in which a running `participation up` writes the URLs of its servers."""
 
-SCHEMES = {
-    "DATABASE_URL": ("postgresql://", "postgres://", "postgresql+psycopg2://"),
-    "REDIS_URL": ("redis://", "rediss://"),
-}
+DATABASE_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg2://")
 
 
-def _url(name: str) -> AfterValidator:
-    def check(value: str | None) -> str | None:
-        if value is not None and not value.startswith(SCHEMES[name]):
-            raise ValueError(f"must begin with {' or '.join(SCHEMES[name])}")
-        return value
-
-    return AfterValidator(check)
+def _database(value: str | None) -> str | None:
+    if value is not None and not value.startswith(DATABASE_SCHEMES):
+        raise ValueError(f"must begin with {' or '.join(DATABASE_SCHEMES)}")
+    return value
 
 
 def _port(value: str | None) -> str | None:
@@ -67,12 +63,12 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,  # URLs contain passwords, and tracebacks go into logs
     )
 
-    database_url: Annotated[str | None, _url("DATABASE_URL")] = Field(
+    database_url: Annotated[str | None, AfterValidator(_database)] = Field(
         None,
         validation_alias="DATABASE_URL",
         description="URL of PostgreSQL 18: `postgresql://user:password@host:port/name`",
     )
-    redis_url: Annotated[str | None, _url("REDIS_URL"), AfterValidator(_port)] = Field(
+    redis_url: Annotated[str | None, AfterValidator(urls_of_redis.check)] = Field(
         None, validation_alias="REDIS_URL", description="URL of Redis or Valkey: `redis://:password@host:port/0`"
     )
     publish_timeout_seconds: float = Field(
@@ -127,17 +123,17 @@ class Settings(BaseSettings):
 
     def database(self) -> str:
         """Return the URL of PostgreSQL. Raises `ConfigError` if it is not set."""
-        return _required("DATABASE_URL", self.database_url)
+        return _required("DATABASE_URL", self.database_url, DATABASE_SCHEMES)
 
     def redis(self) -> str:
         """Return the URL of Redis. Raises `ConfigError` if it is not set."""
-        return _required("REDIS_URL", self.redis_url)
+        return _required("REDIS_URL", self.redis_url, urls_of_redis.SCHEMES)
 
 
-def _required(name: str, value: str | None) -> str:
+def _required(name: str, value: str | None, schemes: Sequence[str]) -> str:
     if value is None:
         raise ConfigError(
-            f"{name} is not set: put it into the environment or into .env, as {SCHEMES[name][0]}…, "
+            f"{name} is not set: put it into the environment or into .env, as {schemes[0]}…, "
             "or start servers with `participation up`"
         )
     return value

@@ -16,7 +16,7 @@ from celery.worker.control import control_command
 from redis import RedisError
 
 from participation import events_queue, extras, keys, log, redis_client, settings
-from participation.app import app
+from participation.app import app, ignored_brokers
 from participation.errors import ConfigError, Unavailable
 from participation.ingest.claim import Limits, claim, open_batches, sweep
 
@@ -51,6 +51,9 @@ def prepare(sender: Any, **_: object) -> None:
     app.steps["consumer"].add(ClaimStep)
     # Workers do not need to know each other: all that they share is in Redis and PostgreSQL.
     sender.options.update(without_gossip=True, without_mingle=True)
+    if ignored := ignored_brokers():
+        advice = "REDIS_URL alone decides; remove these variables and the option --broker"
+        log.event("broker_ignored", level=logging.WARNING, advice=advice, variables=",".join(ignored))
     try:
         extras.require("server")
         _check_and_make_room()

@@ -105,4 +105,4 @@ class TrackEvent(_Task):
     @cached_property
     def sender(self) -> Sender:
         """The sender of all calls in this process."""
-        return Sender(redis_client.connect_within(self.app.conf.broker_url, self._limit))
+        return Sender(redis_client.connect_within(settings.load().redis(), self._limit))

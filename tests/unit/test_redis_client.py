@@ -13,7 +13,9 @@ from participation import ConfigError, redis_client
         ("redis://h:6379/", 1.0),
         ("redis://:p@h", 2 / 3),
         ("redis://h/3", 2 / 3),
-        ("rediss://u:p@h:6379/3", 0.5),
+        ("redis://u:p@h:6379/3", 0.5),
+        ("redis://h?health_check_interval=9", 2 / 3),
+        ("rediss://h", 0.5),
     ],
 )
 def test_connect_within__shares_the_time_out(url: str, seconds: float) -> None:
