@@ -1,5 +1,6 @@
 """Real servers for the tests: one PostgreSQL and one Valkey a run, on free ports; a database for each test."""
 
+import os
 import signal
 from collections.abc import Iterator
 from itertools import count
@@ -13,6 +14,9 @@ from participation.local.valkey import Valkey
 from participation.store.database import connect
 from participation.store.schema.migrate import migrate
 from participation.store.schema.tables import metadata
+
+SESSION_ZONE = os.environ.get("TEST_SESSION_ZONE", "Asia/Kolkata")
+"""The time zone of all sessions of PostgreSQL that set none. No result may depend on it."""
 
 _numbers = count(1)
 
@@ -50,6 +54,8 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 def administrator(postgres: Postgres) -> Iterator[Engine]:
     """A connection that makes and drops databases."""
     engine = connect(postgres.url).execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"ALTER ROLE CURRENT_USER SET timezone = '{SESSION_ZONE}'"))
     yield engine
     engine.dispose()
 

@@ -1,6 +1,6 @@
 """`participation status`."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import orjson
@@ -49,4 +49,4 @@ def _seconds(value: float | None, otherwise: str) -> str:
 def _ago(moment: datetime | None, now: datetime) -> str:
     if moment is None:
         return "none in the last days"
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC ({(now - moment).total_seconds():,.0f} s ago)"
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({(now - moment).total_seconds():,.0f} s ago)"

@@ -1,11 +1,13 @@
 """Connections to PostgreSQL: engines, transactions, and the translation of the driver's errors into ours."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import psycopg2
-from sqlalchemy import Connection, Engine, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+from sqlalchemy.event import listen
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from participation.errors import ConfigError, Rejected, Unavailable
@@ -26,7 +28,29 @@ REJECTED_CLASSES: Final = ("22", "23", "54")
 MISSING_CODES: Final = ("42P01", "42703", "3F000")
 """A table, a column or a schema does not exist: the database is not migrated."""
 
-_KEEPALIVE: Final = {
+POOLER_REFUSAL: Final = "08P01"
+"""A pooler such as PgBouncer refuses what the connection asks for. The class 08 is otherwise temporary."""
+
+POOLER_REFUSALS: Final = ("unsupported startup parameter", "unsupported pkt type")
+POOLER: Final = "a pooler between us and PostgreSQL refuses what the connection needs"
+POOLER_CURE: Final = "set its pool_mode to transaction or session, and remove `options` from DATABASE_URL and PGOPTIONS"
+
+WRONG_LOGIN: Final = (
+    "authentication failed",
+    "no pg_hba.conf entry",
+    "is not permitted to log in",
+    "permission denied for database",
+    "no such database",
+    "no such user",
+    "certificate verify failed",
+    "server does not support SSL",
+    "no password supplied",
+)
+"""Texts of errors that will come again with the same URL. PostgreSQL sends no code that the driver passes on."""
+
+_DEFAULTS: Final = {
+    "connect_timeout": 5,
+    "application_name": "participation",
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
@@ -34,12 +58,16 @@ _KEEPALIVE: Final = {
 }
 """Options of libpq that detect a lost server within a minute. In seconds, except the last, in milliseconds."""
 
+_VARIABLES: Final = {"connect_timeout": "PGCONNECT_TIMEOUT", "application_name": "PGAPPNAME"}
+"""Variables of libpq that take precedence over our defaults, as in any other program."""
+
 
 def connect(url: str, lock_timeout_seconds: float = 10.0, idle_timeout_seconds: float = 0.0) -> Engine:
     """Return an engine for the database at `url`. It connects on first use.
 
     lock_timeout_seconds: longest wait for a lock. idle_timeout_seconds: PostgreSQL rolls back a transaction that runs
-    no statement for this long; 0 means never. Raises `ConfigError` if `url` is not a URL of PostgreSQL.
+    no statement for this long; 0 means never. Options in the URL and in libpq's variables take precedence, except for
+    the time zone, which is UTC. Raises `ConfigError` if `url` is not a URL of PostgreSQL.
     """
     try:
         target = make_url(url).set(drivername="postgresql+psycopg2")
@@ -48,23 +76,31 @@ def connect(url: str, lock_timeout_seconds: float = 10.0, idle_timeout_seconds: 
     options = {
         "lock_timeout": int(lock_timeout_seconds * 1000),
         "idle_in_transaction_session_timeout": int(idle_timeout_seconds * 1000),
-        "timezone": "UTC",
+        "timezone": "'UTC'",
         # The same for the server's side of the connection. The default is two hours.
-        "tcp_keepalives_idle": _KEEPALIVE["keepalives_idle"],
-        "tcp_keepalives_interval": _KEEPALIVE["keepalives_interval"],
-        "tcp_keepalives_count": _KEEPALIVE["keepalives_count"],
+        **{f"tcp_{name}": _DEFAULTS[name] for name in _DEFAULTS if name.startswith("keepalives")},
     }
-    return create_engine(
+    engine = create_engine(
         target,
         pool_pre_ping=True,
         hide_parameters=True,  # they contain events, and errors are logged
-        connect_args={
-            "connect_timeout": 5,
-            **_KEEPALIVE,
-            "application_name": "participation",
-            "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
-        },
+        connect_args=_unless_set(target),
     )
+    # In each transaction, and not when connecting: a pooler refuses, ignores or mixes up the options of a session.
+    given = f"{target.query.get('options')} {os.environ.get('PGOPTIONS')}"
+    chosen = {name: value for name, value in options.items() if name == "timezone" or name not in given}
+    statement = "; ".join(f"SET LOCAL {name} = {value}" for name, value in chosen.items())
+    listen(engine, "begin", lambda connection: connection.exec_driver_sql(statement))
+    return engine
+
+
+def _unless_set(target: URL) -> dict[str, Any]:
+    """Return our defaults for the options that neither the URL nor the environment has."""
+    return {
+        name: value
+        for name, value in _DEFAULTS.items()
+        if name not in target.query and _VARIABLES.get(name, "") not in os.environ
+    }
 
 
 def worker_engine(settings: Settings) -> Engine:
@@ -108,6 +144,8 @@ def translated() -> Iterator[None]:
         text = str(cause).strip().split("\n", 1)[0]
         if code is None:
             raise _without_code(cause, text) from error
+        if code == POOLER_REFUSAL:
+            raise ConfigError(f"{POOLER} ({text}): {POOLER_CURE}") from error
         if code.startswith(TRANSIENT_CLASSES) or code in TRANSIENT_CODES or _no_partition(cause, code):
             raise Unavailable(f"PostgreSQL: {text}: try again") from error
         if code.startswith(REJECTED_CLASSES):
@@ -118,13 +156,17 @@ def translated() -> Iterator[None]:
 
 
 def _without_code(cause: object, text: str) -> Exception:
-    """Translate an error of the driver that has no code of PostgreSQL."""
-    if "invalid dsn" in text or "invalid connection option" in text:
+    """Translate an error of the driver that has no code of PostgreSQL: the connection could not be made."""
+    if "invalid dsn" in text or "invalid connection option" in text or "invalid URI query parameter" in text:
         return ConfigError(f"DATABASE_URL: {text}: correct it")
     if not isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError):
         return psycopg2.Error(text)
-    if "authentication failed" in text or ("FATAL" in text and "does not exist" in text):
+    if any(words in text for words in POOLER_REFUSALS):
+        return ConfigError(f"{POOLER} ({text}): {POOLER_CURE}")
+    if any(words in text for words in WRONG_LOGIN) or ("FATAL" in text and "does not exist" in text):
         return ConfigError(f"PostgreSQL refuses the connection ({text}): correct DATABASE_URL")
+    if "FATAL" in text:
+        return Unavailable(f"PostgreSQL refuses the connection for now ({text}): correct the cause if it lasts")
     return Unavailable(f"PostgreSQL: {text}: is it running, and is DATABASE_URL right?")
 
 

@@ -1,6 +1,6 @@
 """What the commands for dead letters share: options, and the format of times."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import typer
@@ -14,4 +14,4 @@ Reason = Annotated[
 
 def format_moment(moment: datetime | None) -> str:
     """Format a time in UTC. Returns an empty text for None."""
-    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
