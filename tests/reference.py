@@ -6,10 +6,10 @@ code with the package, so that one mistake cannot hide in both.
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -48,6 +48,16 @@ class CommunityRow:
     members_joined: int
     members_left: int
     peak_hour: int | None
+
+
+@dataclass(frozen=True)
+class Story:
+    """What the days of one member up to one day tell."""
+
+    streak_days: int
+    newcomer: bool
+    returned: bool
+    gone_quiet: bool
 
 
 @dataclass(frozen=True)
@@ -148,6 +158,35 @@ def highlights(
     count.reactions(today)
     count.voice(counted)
     return count.members(), count.community(today) if today else None
+
+
+def story(active: Collection[date], day: date, timezone: str) -> Story:
+    """Tell a member's story on a day from all dates on which the member was active."""
+    days = list(islice(days_back(day, timezone), (day - min(active)).days + 14))
+    were = [each in active for each in days]
+    before = next((n for n, was in enumerate(were) if was and n > 0), None)
+    return Story(
+        streak_days=next(n for n, was in enumerate([*were, False]) if not was),
+        newcomer=were[0] and before is None,
+        returned=were[0] and before is not None and before >= 14,
+        gone_quiet=not any(were[:7]) and sum(were[7:14]) >= 3,
+    )
+
+
+def same_weekdays(day: date, timezone: str) -> list[date]:
+    """Give the days that a day is compared with: the same weekday, four times back."""
+    earlier = islice(days_back(day, timezone), 1, None)
+    return list(islice((each for each in earlier if each.weekday() == day.weekday()), 4))
+
+
+def days_back(day: date, timezone: str) -> Iterator[date]:
+    """Give a day and the days before it, without dates that no clock in the zone ever showed."""
+    zone = ZoneInfo(timezone)
+    while True:
+        first = datetime.combine(day, datetime.min.time(), UTC) - timedelta(hours=16)
+        if any((first + timedelta(hours=n)).astimezone(zone).date() == day for n in range(57)):
+            yield day
+        day -= timedelta(days=1)
 
 
 def is_active(row: MemberRow) -> bool:

@@ -3,13 +3,15 @@
 `summary` chooses the part that is shown to people. The JSON format contains all of it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import count, islice
 
 from sqlalchemy import Connection
 
 from participation.highlights import rules
-from participation.store.days import digests
+from participation.store.days import calendar, digests
 from participation.store.days.digests import MemberDay, UsualDay
 
 
@@ -37,7 +39,7 @@ class Digest:
 def read_digest(connection: Connection, community_id: str, day: date) -> Digest:
     """Return the digest of a day. The community must exist; the figures are 0 if the day is not computed."""
     row = digests.community_day(connection, community_id, day)
-    same_weekdays = [day - timedelta(weeks=week) for week in range(1, rules.USUAL_WEEKS + 1)]
+    skipped = calendar.skipped_dates(connection, community_id, day)
     return Digest(
         community_id=community_id,
         name=row.name,
@@ -51,7 +53,15 @@ def read_digest(connection: Connection, community_id: str, day: date) -> Digest:
         members_joined=row.members_joined or 0,
         members_left=row.members_left or 0,
         peak_hour=row.peak_hour,
-        usual=digests.usual_day(connection, community_id, same_weekdays),
-        members=digests.members_of_day(connection, community_id, day, returned_after_days=rules.RETURNED_AFTER_DAYS),
-        gone_quiet=digests.gone_quiet(connection, community_id, day, active_days=rules.QUIET_ACTIVE_DAYS),
+        usual=digests.usual_day(connection, community_id, _same_weekdays(day, skipped)),
+        members=digests.members_of_day(
+            connection, community_id, day, skipped, returned_after_days=rules.RETURNED_AFTER_DAYS
+        ),
+        gone_quiet=digests.gone_quiet(connection, community_id, day, skipped, active_days=rules.QUIET_ACTIVE_DAYS),
     )
+
+
+def _same_weekdays(day: date, skipped: Sequence[date]) -> list[date]:
+    """Return the same weekday of the weeks before, without a date that was skipped."""
+    earlier = (day - timedelta(weeks=week) for week in count(1))
+    return list(islice((each for each in earlier if each not in skipped), rules.USUAL_WEEKS))

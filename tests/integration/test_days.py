@@ -1,9 +1,11 @@
 """What makes days due, and what is read from the days that were computed."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import astuple
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Engine, text
@@ -17,6 +19,7 @@ from participation.store.communities.settings import Community
 from participation.store.database import transaction
 from participation.store.days import digests, due
 from participation.store.members import links
+from tests import reference
 from tests.rows import event, highlights, put
 
 DAY = date(2026, 3, 10)
@@ -209,6 +212,16 @@ def active(*dates: int, member_id: str) -> list[dict[str, Any]]:
     return messages(*[f"{DAY - timedelta(days=n)}T12:00:00Z" for n in dates], member_id=member_id)
 
 
+def at_noon(zone: str, day: date, member_id: str) -> dict[str, Any]:
+    """One message at noon of a local day; noon of a date that the zone skipped is a moment of the day before."""
+    noon = datetime.combine(day, time(12), ZoneInfo(zone)).astimezone(UTC)
+    return event(occurred_at=noon.isoformat(), object_id=f"{day}", member_id=member_id)
+
+
+def local_date(zone: str, message: dict[str, Any]) -> date:
+    return datetime.fromisoformat(message["occurred_at"]).astimezone(ZoneInfo(zone)).date()
+
+
 def test_digest__tells_the_story_of_each_member(engine: Engine) -> None:
     """Streaks, newcomers, those who came back and those who went quiet follow from the days before."""
     put(
@@ -235,6 +248,52 @@ def test_digest__tells_the_story_of_each_member(engine: Engine) -> None:
         "irc:not-away-long-enough": (1, False, False),
     }
     assert read.gone_quiet == ["irc:quiet"]
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Apia", "Pacific/Fakaofo"])
+def test_digest__date_that_the_zone_skipped_breaks_no_streak(engine: Engine, zone: str) -> None:
+    """From Christmas to the fourth of January are eleven dates, and ten days where the 30th never was."""
+    set_zone(engine, zone)
+    put(engine, [at_noon(zone, date(2011, 12, 25) + timedelta(days=n), "streak") for n in range(11)])
+    compute(engine)
+    with transaction(engine) as connection:
+        (member,) = digest.read_digest(connection, "c", date(2012, 1, 4)).members
+    assert member.streak_days == 10
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Apia", "Pacific/Fakaofo", "Pacific/Pago_Pago"])
+def test_digest__counts_days_as_the_reference_does(engine: Engine, zone: str) -> None:
+    """Whoever was away, or quiet, over the date that two of these zones skipped was so for one day less."""
+    set_zone(engine, zone)
+    all_dates = [date(2011, 12, 1) + timedelta(days=n) for n in range(52)]
+    chance = random.Random(3)
+    drawn = {f"m{n}": [d for d in all_dates if chance.random() < n % 10 / 10] for n in range(5, 40)}
+    events = {who: [at_noon(zone, d, who) for d in chosen] for who, chosen in drawn.items()}
+    ever = {who: {local_date(zone, each) for each in sent} for who, sent in events.items() if sent}
+    put(engine, [each for sent in events.values() for each in sent])
+    compute(engine)
+    for day in sorted({next(reference.days_back(each, zone)) for each in all_dates[-26:]}):
+        with transaction(engine) as connection:
+            read = digest.read_digest(connection, "c", day)
+        told = {f"irc:{who}": reference.story(days_of, day, zone) for who, days_of in ever.items()}
+        assert {m.member_id: (m.streak_days, m.newcomer, m.returned) for m in read.members} == {
+            who: (story.streak_days, story.newcomer, story.returned) for who, story in told.items() if story.streak_days
+        }
+        assert set(read.gone_quiet) == {who for who, story in told.items() if story.gone_quiet}
+
+
+def test_digest__usual_takes_the_week_before_a_skipped_date(engine: Engine) -> None:
+    """The Friday after the Friday that never was is compared with the four Fridays before that one."""
+    set_zone(engine, "Pacific/Apia")
+    day = date(2012, 1, 6)
+    before = reference.same_weekdays(day, "Pacific/Apia")
+    assert before == [date(2011, 12, n) for n in (23, 16, 9, 2)]
+    put(engine, [at_noon("Pacific/Apia", each, "ada") for each in (*before, day, date(2011, 11, 25))])
+    compute(engine)
+    with transaction(engine) as connection:
+        usual = digest.read_digest(connection, "c", day).usual
+    assert usual is not None
+    assert usual.weeks == 4
 
 
 def test_digest__receiving_alone_is_no_activity(engine: Engine) -> None:

@@ -1,6 +1,12 @@
-"""Parts of queries that find the local days of events. The caller holds `locks.share_time_zones`."""
+"""Parts of queries that find the local days of events, and dates that a time zone skipped.
 
+The caller holds `locks.share_time_zones` when it marks days.
+"""
+
+from datetime import date
 from typing import Final
+
+from sqlalchemy import Connection, text
 
 VOICE_REACH: Final = "interval '12 hours'"
 """Longest interval in voice that counts (fixed)."""
@@ -46,3 +52,30 @@ WITH RECURSIVE event_days (community_id, timezone, highlight_date) AS (
 SELECT community_id, highlight_date FROM event_days WHERE highlight_date IS NOT NULL
 """
 """Query of the local days, from `first` on, on which a community has events: community_id, highlight_date."""
+
+# The clock passes over a skipped date in one step, so its midnight and the midnight after it are the same moment.
+_SELECT_SKIPPED_DATES = text("""
+SELECT CAST(midnight AS date)
+FROM communities AS c
+CROSS JOIN LATERAL generate_series(
+    (SELECT CAST(min(highlight_date) AS timestamp) FROM community_daily_highlights AS h
+        WHERE h.community_id = c.community_id),
+    CAST(CAST(:last AS date) AS timestamp), interval '1 day'
+) AS series (midnight)
+WHERE community_id = :community_id
+    AND midnight AT TIME ZONE timezone >= (midnight + interval '1 day') AT TIME ZONE timezone
+ORDER BY midnight
+""")
+
+
+def skipped_dates(connection: Connection, community_id: str, last: date) -> list[date]:
+    """Return the dates that the community's zone skipped, from its first computed day to `last`."""
+    return list(connection.scalars(_SELECT_SKIPPED_DATES, {"community_id": community_id, "last": last}))
+
+
+def counted(day: str) -> str:
+    """Return SQL that moves a date back by one for each skipped date before it, so that differences count days.
+
+    day: SQL of a date. The query has the parameter `skipped`, from `skipped_dates`.
+    """
+    return f"({day} - width_bucket({day}, CAST(:skipped AS date[])))"

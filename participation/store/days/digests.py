@@ -1,11 +1,16 @@
 """Reads computed days. Figures that depend on other days (streaks, newcomers, …) are calculated, not stored."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Final
 
 from sqlalchemy import Connection, text
 
+from participation.store.days.calendar import counted
 from participation.store.days.compute import IS_ACTIVE
+
+_DAY: Final = "CAST(:day AS date)"
 
 _SELECT_COMMUNITY_DAY = text("""
 SELECT c.name, c.timezone, h.active_members, h.message_count, h.reaction_count, h.voice_minutes,
@@ -31,21 +36,21 @@ WHERE community_id = :community_id
 # many days back.
 _SELECT_MEMBER_DAYS = text(f"""
 WITH active AS (
-    SELECT member_id, highlight_date,
+    SELECT member_id, highlight_date, {counted("highlight_date")} AS counted,
         CAST(row_number() OVER (PARTITION BY member_id ORDER BY highlight_date DESC) AS integer) AS number
     FROM member_daily_highlights
     WHERE community_id = :community_id AND highlight_date <= :day AND {IS_ACTIVE}
 ), story AS (
     SELECT member_id,
-        count(*) FILTER (WHERE highlight_date + number = CAST(:day AS date) + 1) AS streak_days,
-        max(highlight_date) FILTER (WHERE highlight_date < :day) AS active_before
+        count(*) FILTER (WHERE counted + number = {counted(_DAY)} + 1) AS streak_days,
+        max(counted) FILTER (WHERE highlight_date < :day) AS active_before
     FROM active GROUP BY member_id HAVING max(highlight_date) = :day
 )
 SELECT m.member_id, message_count, reaction_count, reactions_received, voice_minutes, active_hours,
     reputation_earned,
     coalesce(streak_days, 0) AS streak_days,
     streak_days IS NOT NULL AND active_before IS NULL AS newcomer,
-    coalesce(CAST(:day AS date) - active_before >= :returned_after_days, false) AS returned
+    coalesce({counted(_DAY)} - active_before >= :returned_after_days, false) AS returned
 FROM member_daily_highlights AS m LEFT JOIN story USING (member_id)
 WHERE m.community_id = :community_id AND m.highlight_date = :day
 ORDER BY reputation_earned DESC, message_count DESC, member_id
@@ -55,9 +60,10 @@ _SELECT_GONE_QUIET = text(f"""
 SELECT member_id
 FROM member_daily_highlights
 WHERE community_id = :community_id AND {IS_ACTIVE}
-    AND highlight_date BETWEEN CAST(:day AS date) - 13 AND :day
+    AND highlight_date BETWEEN {_DAY} - 13 - cardinality(CAST(:skipped AS date[])) AND :day
+    AND {counted("highlight_date")} >= {counted(_DAY)} - 13
 GROUP BY member_id
-HAVING max(highlight_date) <= CAST(:day AS date) - 7 AND count(*) >= :active_days
+HAVING max({counted("highlight_date")}) <= {counted(_DAY)} - 7 AND count(*) >= :active_days
 ORDER BY count(*) DESC, member_id
 """)
 
@@ -132,19 +138,25 @@ def usual_day(connection: Connection, community_id: str, days: list[date]) -> Us
 
 
 def members_of_day(
-    connection: Connection, community_id: str, day: date, *, returned_after_days: int
+    connection: Connection, community_id: str, day: date, skipped: Sequence[date], *, returned_after_days: int
 ) -> list[MemberDay]:
     """Return the members' rows, the highest reputation first.
 
-    returned_after_days: a member returned if the previous active day was at least this many days earlier.
+    skipped: dates that are no days, from `calendar.skipped_dates`. returned_after_days: a member returned if the
+    previous active day was at least this many days earlier.
     """
-    values = {"community_id": community_id, "day": day, "returned_after_days": returned_after_days}
+    values = {**_key(community_id, day, skipped), "returned_after_days": returned_after_days}
     return [MemberDay(*row) for row in connection.execute(_SELECT_MEMBER_DAYS, values)]
 
 
-def gone_quiet(connection: Connection, community_id: str, day: date, *, active_days: int) -> list[str]:
-    """Return members who were active on this many of the 7 days before the last 7, and on none of the last 7."""
-    values = {"community_id": community_id, "day": day, "active_days": active_days}
+def gone_quiet(
+    connection: Connection, community_id: str, day: date, skipped: Sequence[date], *, active_days: int
+) -> list[str]:
+    """Return members who were active on this many of the 7 days before the last 7, and on none of the last 7.
+
+    skipped: as in `members_of_day`.
+    """
+    values = {**_key(community_id, day, skipped), "active_days": active_days}
     return list(connection.scalars(_SELECT_GONE_QUIET, values))
 
 
@@ -157,3 +169,7 @@ def computed_days(connection: Connection, community_id: str, first: date, last: 
     """Return the computed days from `first` to `last`."""
     span = {"community_id": community_id, "first": first, "last": last}
     return list(connection.scalars(_SELECT_COMPUTED_DAYS, span))
+
+
+def _key(community_id: str, day: date, skipped: Sequence[date]) -> dict[str, object]:
+    return {"community_id": community_id, "day": day, "skipped": list(skipped)}
