@@ -67,6 +67,8 @@ worker_prefetch_multiplier = 1
 timezone = "UTC"
 enable_utc = True
 
+# Beat's own scheduler stays silent after the clock was set back.
+beat_scheduler = "participation.beat:Scheduler"
 beat_schedule = {
     "compute-due-days": {
         "task": keys.COMPUTE_DUE_DAYS,

@@ -122,6 +122,16 @@ def test_sweep__publishes_the_pointer_of_each_old_batch_once_a_period(redis: Red
     assert redis.llen(keys.FLUSH) == 2
 
 
+def test_sweep__clock_of_redis_that_was_set_back_hides_no_batch(redis: Redis) -> None:
+    """A pointer that was published in the future grows old from now on, like any other."""
+    queue(redis, 1)
+    batch_id = str(claim(redis, LIMITS))
+    later, _ = redis.time()
+    redis.zadd(keys.BATCHES, {batch_id: later + 1e6})
+    assert sweep(redis, 60, 10) == []
+    assert (redis.zscore(keys.BATCHES, batch_id) or 1e12) <= redis.time()[0]
+
+
 def test_flush__batch_leaves_redis_when_it_is_stored(redis: Redis, engine: Engine) -> None:
     """After the commit nothing of the batch is left in Redis."""
     queue(redis, 1, 2)

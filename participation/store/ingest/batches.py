@@ -43,7 +43,8 @@ _INSERT_BATCH = text("""
 INSERT INTO ingest_batches (batch_id, started_at) VALUES (:batch_id, :started_at)
 ON CONFLICT DO NOTHING
 RETURNING NOT EXISTS (
-    SELECT FROM ingest_batches WHERE stored_at > now() - interval '1 minute' AND duplicates > 0
+    SELECT FROM ingest_batches
+    WHERE stored_at BETWEEN now() - interval '1 minute' AND now() + interval '1 minute' AND duplicates > 0
 )
 """)
 
