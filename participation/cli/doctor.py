@@ -65,7 +65,11 @@ def _lines(finding: Finding, width: int) -> Iterator[str]:
     """Yield the lines of a finding. The first starts after the level, which is printed in colour."""
     level, indent = " " * 8, " " * (8 + NAME_WIDTH)
     first = f"{level}{finding.name:<{NAME_WIDTH - 1}} "
-    parts = [(first, output.escape(finding.found)), (indent, finding.meaning), (f"{indent}→ ", finding.cure)]
+    parts = [
+        (first, output.escape(finding.found)),
+        (indent, finding.meaning),
+        (f"{indent}→ ", output.escape(finding.cure)),
+    ]
     for begin, part in parts:
         rest = " " * len(begin) if begin.endswith("→ ") else indent
         lines = textwrap.wrap(

@@ -11,12 +11,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from participation import keys
 from participation.cli.doctor import _as_text
-from participation.operations.doctor import clocks, postgresql, redis, work
+from participation.operations.doctor import clocks, postgresql, redis, work, zones
 from participation.operations.doctor.clocks import Clock
 from participation.operations.doctor.finding import Finding, Level, Report, fail, note, ok, warn, weak
 from participation.operations.doctor.postgresql import Schema, Work
 from participation.operations.status import QueueState
 from participation.settings import Settings
+from participation.store.communities.zones import ZoneInUse
 from participation.store.schema.inspection import Tables
 from participation.store.server import Server
 from participation.store.status import StoredState
@@ -383,3 +384,21 @@ def test_text__fits_the_width() -> None:
         "\n"
         "A weaker promise holds: a second can be lost.\n"
     )
+
+
+def test_zones__names_ten_communities_and_counts_the_rest() -> None:
+    """A list of zones that Python lacks is a note; of many communities some are named, with a command for each."""
+    many = [ZoneInUse(f"c{n:02}", "CET", "Europe/Brussels") for n in range(12)]
+    faulty, unknown = zones.judge(zones.Zones(many, {}, ["Mars/Olympus"]), NOW.date())
+    assert (faulty.level, unknown.level) == (Level.WARN, Level.NOTE)
+    assert faulty.found.endswith("CET of c09 and 2 more")
+    assert faulty.cure.count("--timezone Europe/Brussels") == 10
+    assert unknown.found == "unknown to Python: Mars/Olympus"
+
+
+def test_zones__difference_in_the_future_needs_no_computation() -> None:
+    """Days that have not ended are computed with the list that PostgreSQL has then."""
+    for days, told in ((-1, True), (1, False)):
+        first = {"Africa/Casablanca": NOW + timedelta(days=days)}
+        (finding,) = zones.judge(zones.Zones([ZoneInUse("c", "Africa/Casablanca", None)], first, []), NOW.date())
+        assert ("highlights compute" in finding.cure) == told

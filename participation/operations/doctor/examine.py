@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from threading import Thread
 from typing import Final, TypeVar
 
 from redis.exceptions import RedisError
 
 from participation.errors import ParticipationError, Unavailable
-from participation.operations.doctor import clocks, postgresql, redis, work
-from participation.operations.doctor.finding import Finding, Report, fail
+from participation.operations.doctor import clocks, postgresql, redis, work, zones
+from participation.operations.doctor.finding import Finding, Report, fail, warn
 from participation.settings import Settings
 
 PATIENCE_SECONDS: Final = 12.0
@@ -30,7 +31,7 @@ def examine(settings: Settings) -> Report:
         "Redis": of_redis,
         "PostgreSQL": of_postgresql,
         "Tables": [] if database is None else list(postgresql.judge_schema(database)),
-        "Clocks": list(_clocks(queue, database)),
+        "Clocks": [*_clocks(queue, database), *(_zones(settings) if database and database.work else [])],
         "Work": list(work.judge(settings, queue, database.work if database else None, found)),
     }
     return Report({title: findings for title, findings in groups.items() if findings})
@@ -72,6 +73,14 @@ def _clocks(queue: redis.Facts | None, database: postgresql.Facts | None) -> Ite
         yield clocks.judge("Redis", queue.clock, "it decides when an open batch is given to a worker again")
     if database is not None:
         yield clocks.judge("PostgreSQL", database.clock, "it decides when a local day ends")
+
+
+def _zones(settings: Settings) -> list[Finding]:
+    try:
+        found = _wait(_ask(lambda: zones.read(settings.database())), "PostgreSQL")
+        return list(zones.judge(found, datetime.now(UTC).date()))
+    except ParticipationError as error:
+        return [warn("time zones", "not compared", "PostgreSQL did not answer", str(error))]
 
 
 def _ask(question: Callable[[], Answer]) -> "Future[Answer]":

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, text
 
 from participation.errors import ConfigError, Unavailable
 from participation.store import locks
+from participation.store.communities import zones
 from participation.store.database import transaction
 from participation.store.days import calendar
 
@@ -23,9 +24,6 @@ class Community:
     days: int
     last_date: date | None
 
-
-_IS_TIME_ZONE = text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :timezone)")
-_SELECT_TIME_ZONES = text("SELECT name FROM pg_timezone_names WHERE name NOT LIKE 'posix%' ORDER BY name")
 
 _INSERT_COMMUNITIES = text("""
 INSERT INTO communities (community_id) SELECT unnest(CAST(:ids AS text[])) ON CONFLICT DO NOTHING
@@ -87,10 +85,9 @@ def configure(connection: Connection, community_id: str, timezone: str | None, n
     """Set the community's time zone and name, and create it if necessary; return whether the zone changed.
 
     None leaves a value as it is. Another zone makes every day of the community due. The caller commits. Raises
-    `ConfigError` for a zone that PostgreSQL does not know.
+    `ConfigError` for a zone that `zones.canonical` refuses.
     """
-    if timezone is not None and not connection.scalar(_IS_TIME_ZONE, {"timezone": timezone}):
-        raise ConfigError(_unknown("time zone", timezone, list(connection.scalars(_SELECT_TIME_ZONES))))
+    timezone = None if timezone is None else zones.canonical(connection, timezone)
     locks.lock_time_zones(connection)
     before = connection.scalar(_SELECT_TIME_ZONE, {"community_id": community_id})
     connection.execute(_UPSERT_COMMUNITY, {"community_id": community_id, "timezone": timezone, "name": name})
@@ -104,17 +101,11 @@ def require(connection: Connection, community_id: str) -> None:
     """Raise `ConfigError` if the community does not exist."""
     known = list(connection.scalars(_SELECT_COMMUNITY_IDS))
     if community_id not in known:
-        raise ConfigError(_unknown("community", community_id, known))
+        near = get_close_matches(community_id, known, n=3, cutoff=0.5)
+        advice = f"did you mean {' or '.join(near)}?" if near else "see `participation communities list`"
+        raise ConfigError(f"unknown community {community_id!r}: {advice}")
 
 
 def list_communities(connection: Connection) -> list[Community]:
     """Return all communities in the order of their ids."""
     return [Community(*row) for row in connection.execute(_SELECT_COMMUNITIES)]
-
-
-def _unknown(what: str, given: str, known: list[str]) -> str:
-    near = get_close_matches(given, known, n=3, cutoff=0.5)
-    advice = f"did you mean {' or '.join(near)}?" if near else "see `participation communities list`"
-    if what == "time zone" and not near:
-        advice = "use an IANA name, for example Europe/Berlin"
-    return f"unknown {what} {given!r}: {advice}"
