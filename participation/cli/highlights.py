@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import track
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from participation.cli import arguments, connections
 from participation.cli.group import command_group
@@ -74,25 +74,39 @@ def show(
     last: Last = None,
     as_: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TEXT,
 ) -> None:
-    """Show computed local days. Without dates: the last one. In JSON, a day is an object, and a range is an array."""
+    """Show computed local days. Without dates: the last one that has ended.
+
+    In JSON, a day is an object, and a range is an array.
+    """
     span = _span(on, first, last)
     with connections.database() as engine, transaction(engine) as connection:
         communities.require(connection, community)
-        days = digests.computed_days(connection, community, *(span or (date.min, date.max)))
-        if on is not None and not days and due.is_due(connection, community, arguments.parse_date("--date", on)):
-            raise ConfigError(
-                f"{on} of {community!r} is not computed yet: run `participation highlights compute --community "
-                f"{community} --date {on}`"
-            )
-        if not days and on is None:
-            where = "" if span is None else " in this range"
-            raise ConfigError(f"no day of {community!r} is computed{where} yet: run `participation highlights compute`")
-        chosen = days[-1:] if span is None else days or [span[0]]
-        read = [read_digest(connection, community, day) for day in chosen]
+        days = _shown(connection, community, span, is_range=first is not None)
+        read = [read_digest(connection, community, day) for day in days]
     if as_ is Format.TEXT:
         typer.echo("\n\n".join(render_text(summarize(each)) for each in read))
     else:
         typer.echo(render_json(read[0] if first is None else read))
+
+
+def _shown(connection: Connection, community: str, span: tuple[date, date] | None, *, is_range: bool) -> list[date]:
+    """Return the days to show. Raises `ConfigError` if there is nothing to show before a day is computed."""
+    compute = "run `participation highlights compute"
+    if span is None:
+        last = digests.last_ended_day(connection, community)
+        if last is None:
+            raise ConfigError(f"no day of {community!r} that has ended is computed yet: {compute}`, or give --date")
+        return [last]
+    days = digests.computed_days(connection, community, *span)
+    if days:
+        return days
+    if is_range:
+        raise ConfigError(f"no day of {community!r} is computed in this range yet: {compute}`")
+    if due.is_due(connection, community, span[0]):
+        raise ConfigError(
+            f"{span[0]} of {community!r} is not computed yet: {compute} --community {community} --date {span[0]}`"
+        )
+    return [span[0]]
 
 
 def _days(engine: Engine, community: str | None, span: tuple[date, date] | None) -> list[Day]:

@@ -144,6 +144,37 @@ def test_configure__another_zone_makes_every_day_due(engine: Engine) -> None:
     assert compute(engine) == []
 
 
+def test_configure__day_that_has_not_ended_in_the_new_zone_is_gone(engine: Engine) -> None:
+    """What was yesterday on Kiritimati is today or tomorrow in Pago Pago, whose clock is 25 hours behind."""
+    set_zone(engine, "Pacific/Kiritimati")
+    yesterday = datetime.now(ZoneInfo("Pacific/Kiritimati")).date() - timedelta(days=1)
+    noon = datetime.combine(yesterday, time(12), ZoneInfo("Pacific/Kiritimati"))
+    put(engine, messages(*[(noon - timedelta(days=n)).isoformat() for n in (0, 5)]))
+    compute(engine)
+    assert str(yesterday) in days(engine)
+    set_zone(engine, "Pacific/Pago_Pago")
+    today = datetime.now(ZoneInfo("Pacific/Pago_Pago")).date()
+    with transaction(engine) as connection:
+        rows = connection.scalar(text("SELECT max(highlight_date) FROM member_daily_highlights"))
+        assert rows == digests.last_ended_day(connection, "c") == yesterday - timedelta(days=5)
+        assert due.is_due(connection, "c", yesterday)
+    assert max(compute(engine)) < str(today)
+    set_zone(engine, "Pacific/Kiritimati")
+    compute(engine)
+    assert str(yesterday) in days(engine)
+
+
+def test_last_ended_day__is_not_one_that_still_runs(engine: Engine) -> None:
+    """A day can be computed before it has ended, and is not the one to show then."""
+    now = datetime.now(UTC)
+    put(engine, messages(*[(now - timedelta(days=n)).isoformat() for n in (0, 3)]))
+    with transaction(engine) as connection:
+        assert digests.last_ended_day(connection, "c") is None
+        for n in (0, 3):
+            compute_day(connection, "c", (now - timedelta(days=n)).date())
+        assert digests.last_ended_day(connection, "c") == (now - timedelta(days=3)).date()
+
+
 def test_configure__finds_events_around_a_midnight_that_comes_twice(engine: Engine) -> None:
     """In Havana the first hour of a day comes twice; an event in either makes the day due."""
     put(engine, messages("2018-11-03T12:00:00Z", "2018-11-04T04:30:00Z"))

@@ -55,6 +55,16 @@ UNION
 SELECT community_id, highlight_date FROM community_daily_highlights WHERE community_id = :community_id
 """)
 
+# In the new zone these days have not ended, so their rows may be of times that are still to come. Their marks stay.
+_DELETE_UNENDED_DAYS = [
+    text(f"""
+    DELETE FROM {table} AS h USING communities AS c
+    WHERE h.community_id = :community_id AND c.community_id = h.community_id
+        AND highlight_date >= CAST(now() AT TIME ZONE timezone AS date)
+    """)
+    for table in ("member_daily_highlights", "community_daily_highlights")
+]
+
 _SELECT_COMMUNITIES = text("""
 SELECT c.community_id, c.name, c.timezone, count(h.highlight_date) AS days, max(h.highlight_date) AS last_date
 FROM communities AS c LEFT JOIN community_daily_highlights AS h USING (community_id)
@@ -84,7 +94,8 @@ def check_not_deleted(connection: Connection, ids: Iterable[str]) -> None:
 def configure(connection: Connection, community_id: str, timezone: str | None, name: str | None) -> bool:
     """Set the community's time zone and name, and create it if necessary; return whether the zone changed.
 
-    None leaves a value as it is. Another zone makes every day of the community due. The caller commits. Raises
+    None leaves a value as it is. Another zone makes every day of the community due, and deletes the rows of
+    days that have not ended in it. The caller commits. Raises
     `ConfigError` for a zone that `zones.canonical` refuses.
     """
     timezone = None if timezone is None else zones.canonical(connection, timezone)
@@ -94,6 +105,8 @@ def configure(connection: Connection, community_id: str, timezone: str | None, n
     changed = before is not None and timezone not in {None, before}
     if changed:
         connection.execute(_MARK_ALL_DAYS, {"community_id": community_id, "first": date.min})
+        for statement in _DELETE_UNENDED_DAYS:
+            connection.execute(statement, {"community_id": community_id})
     return changed
 
 

@@ -78,6 +78,12 @@ SELECT highlight_date FROM community_daily_highlights
 WHERE community_id = :community_id AND highlight_date BETWEEN :first AND :last ORDER BY highlight_date
 """)
 
+# A day that was computed before it ended, or in another zone, is left out.
+_SELECT_LAST_ENDED_DAY = text("""
+SELECT max(highlight_date) FROM community_daily_highlights JOIN communities USING (community_id)
+WHERE community_id = :community_id AND highlight_date < CAST(now() AT TIME ZONE timezone AS date)
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class CommunityDay:
@@ -169,6 +175,11 @@ def computed_days(connection: Connection, community_id: str, first: date, last: 
     """Return the computed days from `first` to `last`."""
     span = {"community_id": community_id, "first": first, "last": last}
     return list(connection.scalars(_SELECT_COMPUTED_DAYS, span))
+
+
+def last_ended_day(connection: Connection, community_id: str) -> date | None:
+    """Return the last computed day that has ended in the community's zone, or None if there is none."""
+    return connection.execute(_SELECT_LAST_ENDED_DAY, {"community_id": community_id}).scalar_one_or_none()
 
 
 def _key(community_id: str, day: date, skipped: Sequence[date]) -> dict[str, object]:
