@@ -163,16 +163,18 @@ def note_presence(notice: object = None) -> bool:
 def maintain() -> list[str]:
     """Create the coming partitions, and delete rows of old batches and data of communities whose bot was removed.
 
-    Returns the names of the new partitions.
+    Also marks days that an older version computed with reactions to bots. Returns the names of the new partitions.
     """
     from participation.store.communities.deletion import delete_due
     from participation.store.database import transaction
+    from participation.store.days.non_users import mark_contradicted_days
     from participation.store.ingest.batches import delete_old_batches
     from participation.store.schema.partitions import ahead
 
     configured = settings.load()
     with transaction(_engine()) as connection:
         delete_old_batches(connection, configured.batch_retention_days)
+        mark_contradicted_days(connection)
     made = ahead(_engine(), datetime.now(UTC), configured.partitions_ahead_months)
     delete_due(_engine(), configured.deletion_grace_days)
     return made

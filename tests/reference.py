@@ -94,6 +94,8 @@ class Count:
     day: date
     zone: ZoneInfo
     persons: Mapping[Account, str]
+    others: Collection[Account]
+    """Accounts that are something else than a user."""
     tallies: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     busy: Counter[int] = field(default_factory=Counter)
 
@@ -117,8 +119,9 @@ class Count:
     def reactions(self, today: Iterable[Row]) -> None:
         for reaction in standing_reactions(today):
             self.acted(reaction.reactor, reaction.at).reactions += 1
-            if reaction.author and self.person(reaction.author) != self.person(reaction.reactor):
-                self.tallies[self.person(reaction.author)].received += 1
+            author = None if reaction.author in self.others else reaction.author
+            if author and self.person(author) != self.person(reaction.reactor):
+                self.tallies[self.person(author)].received += 1
 
     def voice(self, events: Iterable[Row]) -> None:
         stays: defaultdict[str, list[Interval]] = defaultdict(list)
@@ -148,11 +151,22 @@ class Count:
 
 
 def highlights(
-    events: Iterable[Row], community_id: str, day: date, timezone: str, persons: Mapping[Account, str]
+    events: Iterable[Row],
+    community_id: str,
+    day: date,
+    timezone: str,
+    persons: Mapping[Account, str],
+    *,
+    others: Collection[Account] = (),
 ) -> tuple[dict[str, MemberRow], CommunityRow | None]:
-    """Compute a local day: its members' rows by person, and the community's, None if nobody did anything."""
-    count = Count(day, ZoneInfo(timezone), persons)
-    counted = [e for e in events if e["community_id"] == community_id and e["actor_kind"] == "user"]
+    """Compute a local day: its members' rows by person, and the community's, None if nobody did anything.
+
+    others: accounts that other events than these show to be something else than a user.
+    """
+    here = [e for e in events if e["community_id"] == community_id]
+    known = {*others, *(account(e) for e in here if e["actor_kind"] != "user")}
+    count = Count(day, ZoneInfo(timezone), persons, known)
+    counted = [e for e in here if e["actor_kind"] == "user"]
     today = [e for e in counted if count.includes(moment(e))]
     count.messages(today)
     count.reactions(today)

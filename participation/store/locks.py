@@ -21,7 +21,7 @@ OPT_OUTS: Final = 7_420_004
 """Shared by transactions that read the opt-outs and store events. Exclusive for opting out."""
 
 COMPUTATIONS: Final = 7_420_005
-"""Shared by transactions that compute a day. Exclusive to erase data that a computation may have read."""
+"""Shared by transactions that compute a day. Exclusive to change data that a computation may have read."""
 
 SHARE_OPT_OUTS: Final = f"SELECT pg_advisory_xact_lock_shared({OPT_OUTS})"
 """Statement that makes opt-outs wait until the transaction ends."""

@@ -7,7 +7,7 @@ order of time, and no more of them are in memory than may touch one local day.
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from itertools import chain, groupby
@@ -29,6 +29,10 @@ REACH: Final = 2 * DAY
 
 PERSONS: Final = "SELECT platform, account_id, person_id FROM member_accounts"
 ZONES: Final = "SELECT community_id, timezone FROM communities"
+OTHERS: Final = """
+SELECT DISTINCT platform, member_id FROM participation_events
+WHERE community_id = %(community)s AND actor_kind <> 'user'
+"""
 COMMUNITIES: Final = """
 SELECT community_id FROM participation_events
 UNION SELECT community_id FROM member_daily_highlights
@@ -96,10 +100,13 @@ class Recount:
     persons: Mapping[tuple[str, str], str]
     every: bool
     """Whether each day of a user's event must have rows; else only days that have some are compared."""
+    others: Collection[reference.Account] = ()
+    """Accounts that are something else than a user, from the events of all days."""
 
     def compare(self) -> int:
         """Compare day by day, with no more events in memory than may touch a day; return how many days."""
         zone = ZoneInfo(self.timezone)
+        self.others = set(rows(self.connection, OTHERS, {"community": self.community}))
         days = {day for (day,) in rows(self.connection, DAYS, {"community": self.community})}
         near: dict[date, list[reference.Row]] = {}
         compared = 0
@@ -124,7 +131,9 @@ class Recount:
         return len(ready)
 
     def compare_day(self, day: date, events: Iterable[reference.Row]) -> None:
-        members, community = reference.highlights(events, self.community, day, self.timezone, self.persons)
+        members, community = reference.highlights(
+            events, self.community, day, self.timezone, self.persons, others=self.others
+        )
         must: Mapping[Any, object] = {**members, None: community}
         computed = self.computed(day)
         for person in sorted(must.keys() | computed.keys(), key=str):

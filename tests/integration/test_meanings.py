@@ -401,6 +401,43 @@ def test_reaction__goes_to_the_author_named_last() -> None:
     assert set(count(events)[0]) == {"discord:ada", "discord:grace"}
 
 
+@pytest.mark.parametrize("kind", ["bot", "webhook", "anonymous"])
+@pytest.mark.parametrize("clock", ["09:00", "2023-01-01T09:00", "2024-11-01T09:00"])
+def test_reaction__to_an_account_that_is_no_user_is_given_and_not_received(kind: str, clock: str) -> None:
+    """Whenever an event shows that the author is something else than a user, it receives nothing on any day."""
+    events = [reaction("ADDED", "10:00"), event("MESSAGE_SENT", clock, member_id="grace", actor_kind=kind)]
+    members, community = count(events)
+    assert members == {"discord:ada": MemberRow(0, 1, 0, 0, 1, 1)}
+    assert community == CommunityRow(1, 0, 1, 0, 0, 0, peak_hour=10)
+
+
+@pytest.mark.parametrize("elsewhere", [{"community_id": "elsewhere"}, {"platform": "irc"}, {"actor_kind": "user"}])
+def test_reaction__to_an_account_that_is_no_user_elsewhere_is_received(elsewhere: dict[str, str]) -> None:
+    """What an account is in another community, or one with its id on another platform, says nothing here."""
+    bot = event("VOICE_JOINED", "09:00", **{"member_id": "grace", "actor_kind": "bot", **elsewhere})
+    assert count([reaction("ADDED", "10:00"), bot])[0]["discord:grace"].reactions_received == 1
+
+
+def test_reaction__to_a_bot_that_is_linked_to_a_person_is_not_received() -> None:
+    """The rule is of the account: what the person's own account receives counts."""
+    events = [
+        reaction("ADDED", "10:00"),
+        reaction("ADDED", "10:00", platform="irc"),
+        event("MESSAGE_SENT", "09:00", member_id="grace", actor_kind="bot"),
+    ]
+    assert count(events, discord_grace="Grace", irc_grace="Grace")[0]["Grace"].reactions_received == 1
+
+
+def test_reaction__to_a_bot_that_was_named_last_is_received_by_nobody() -> None:
+    """The author named last is the author, whoever was named before."""
+    events = [
+        reaction("ADDED", "10:00", object_author_id="zoe"),
+        reaction("ADDED", "10:01"),
+        event("MESSAGE_SENT", "09:00", member_id="grace", actor_kind="bot"),
+    ]
+    assert set(count(events)[0]) == {"discord:ada"}
+
+
 def test_reaction__receiving_alone_is_a_row_without_activity() -> None:
     """Who only receives has a row, and is not among the active."""
     members, community = count([reaction("ADDED", "10:00")])

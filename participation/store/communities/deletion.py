@@ -36,8 +36,18 @@ _HAS_EVENTS = text("SELECT EXISTS (SELECT FROM participation_events WHERE commun
 
 _DELETE_COMMUNITY = [
     text(f"DELETE FROM {table} WHERE community_id = :community_id")
-    for table in ("member_daily_highlights", "community_daily_highlights", "due_days", "communities")
+    for table in (
+        "member_daily_highlights",
+        "community_daily_highlights",
+        "due_days",
+        "community_non_users",
+        "communities",
+    )
 ]
+
+_DELETE_COMMUNITY_NON_USERS = text("""
+DELETE FROM community_non_users WHERE community_id = :community_id AND platform = :platform
+""")
 
 
 def delete_due(engine: Engine, grace_days: int) -> list[Deletion]:
@@ -64,6 +74,8 @@ def _delete(engine: Engine, removal: Removal, grace_days: int) -> Deletion | Non
         is_whole = not _has_events(connection, removal.community_id)
         for statement in _DELETE_COMMUNITY if is_whole else []:
             connection.execute(statement, {"community_id": removal.community_id})
+        where = {"community_id": removal.community_id, "platform": removal.platform}
+        connection.execute(_DELETE_COMMUNITY_NON_USERS, where)
         presence.delete_presence(connection, removal)
     deletion = Deletion(removal.community_id, removal.platform, events, is_whole)
     log.event("community_deleted", **deletion._asdict())

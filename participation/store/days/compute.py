@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from participation.store import locks
-from participation.store.days import calendar
+from participation.store.days import calendar, non_users
 
 IS_ACTIVE: Final = "(message_count > 0 OR reaction_count > 0 OR voice_minutes > 0)"
 """Condition on a row: the member was active on the day. Receiving reactions alone is not activity (fixed)."""
@@ -103,8 +103,11 @@ WITH facts AS MATERIALIZED (
     SELECT platform, member_id, object_author_id, hour
     FROM facts WHERE event_type = 'REACTION_ADDED' AND object_id IS NULL
 ), given AS (
-    SELECT {actor[person]} AS person, {author[person]} AS author, hour
+    -- An author that is known as something else than a user receives nothing.
+    SELECT {actor[person]} AS person, CASE WHEN n.account_id IS NULL THEN {author[person]} END AS author, hour
     FROM reactions AS r {actor[link]} {author[link]}
+    LEFT JOIN community_non_users AS n
+        ON (n.community_id, n.platform, n.account_id) = (:community_id, r.platform, r.object_author_id)
 ), observed AS (
     SELECT
         platform, member_id,
@@ -215,13 +218,15 @@ def replace_day(connection: Connection, community_id: str, day: date, rule: Repu
     """
     locks.share_time_zones(connection)
     key: dict[str, object] = {"community_id": community_id, "day": day}
-    locks.lock_day(connection, key)
     clock = connection.execute(_SELECT_DAY_CLOCK, key).one_or_none()
     if clock is None:
         return False
+    start, end, moments, begins, hours = clock
+    if moments is not None:
+        non_users.note_between(connection, community_id, start, end)
+    locks.lock_day(connection, key)
     for statement in (_UNMARK_DAY, *_DELETE_DAY):
         connection.execute(statement, key)
-    start, end, moments, begins, hours = clock
     if moments is not None:
         span = {"start": start, "end": end, "moments": moments, "begins": begins, "hours": hours}
         connection.execute(_TUNE_SESSION)

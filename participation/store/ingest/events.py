@@ -1,6 +1,7 @@
 """Rows of events: writes them for COPY, and inserts them into `participation_events` in one of two ways."""
 
 import io
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -14,7 +15,8 @@ from participation import message
 from participation.errors import Rejected
 from participation.mentions import Mentions
 from participation.store.database import translated
-from participation.store.days import calendar
+from participation.store.days import calendar, non_users
+from participation.store.days.non_users import NonUser
 from participation.store.dead_letters import NewDeadLetter
 
 SLICE_BYTES: Final = 262_144
@@ -27,6 +29,10 @@ NULL: Final = "\\N"
 """NULL in PostgreSQL's text format."""
 
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+_ESCAPE: Final = re.compile(r"\\(.)")
+_UNESCAPED: Final = {"t": "\t", "n": "\n", "r": "\r"}
 
 
 class Row(NamedTuple):
@@ -52,6 +58,11 @@ class Row(NamedTuple):
 def copy_text(value: str | None) -> str:
     """Write a value in PostgreSQL's text format, for COPY."""
     return NULL if value is None else value.translate(_ESCAPES)
+
+
+def unescaped(value: str) -> str:
+    """Reverse `copy_text` for a value that is not NULL."""
+    return _ESCAPE.sub(lambda found: _UNESCAPED.get(found[1], found[1]), value) if "\\" in value else value
 
 
 class Accepted(NamedTuple):
@@ -110,16 +121,32 @@ def insert(
     all_new: first try to insert them as if none were stored yet, which takes half the time. The caller has created the
     partitions and communities, and commits.
     """
-    if all_new and accepted:
-        try:
-            with translated(), connection.begin_nested():
-                _copy(connection, "participation_events", accepted)
-                _mark(connection, accepted)
-                return by_source(accepted), []
-        except Rejected:
-            pass  # a row is stored already, occurs twice in the batch, or is not valid for PostgreSQL
+    if all_new and accepted and _try_copy(connection, accepted):
+        _note_non_users(connection, accepted)
+        return by_source(accepted), []
     connection.execute(_CREATE_INCOMING)
-    return _merge(connection, accepted)
+    stored, rejected = _merge(connection, accepted)
+    # After all events: no batch waits for events of another while it holds the lock that this may take.
+    refused = {item for item, _ in rejected}
+    _note_non_users(connection, [item for item in accepted if item not in refused])
+    return stored, [_rejected(*each) for each in rejected]
+
+
+def _try_copy(connection: Connection, accepted: Sequence[Accepted]) -> bool:
+    """Insert all rows and mark their days; return False, and change nothing, if PostgreSQL rejects one of them."""
+    try:
+        with translated(), connection.begin_nested():
+            _copy(connection, "participation_events", accepted)
+            _mark(connection, accepted)
+            return True
+    except Rejected:
+        return False  # a row is stored already, occurs twice in the batch, or is not valid for PostgreSQL
+
+
+def _note_non_users(connection: Connection, accepted: Iterable[Accepted]) -> None:
+    others = ((community, row) for row, community, *_ in accepted if row.actor_kind != "user")
+    found = {NonUser(community, row.platform, unescaped(row.member_id)) for community, row in others}
+    non_users.note(connection, found)
 
 
 def by_source(accepted: Iterable[Accepted]) -> Counter[Source]:
@@ -150,8 +177,11 @@ def _mark(connection: Connection, accepted: Iterable[Accepted]) -> None:
     connection.execute(_MARK_SEEN_DAYS, {"seen": orjson.dumps(rows).decode()})
 
 
-def _merge(connection: Connection, accepted: Sequence[Accepted]) -> tuple[Counter[Source], list[NewDeadLetter]]:
-    """Insert the rows that are not stored yet. If PostgreSQL rejects a row, split them until it is alone."""
+def _merge(connection: Connection, accepted: Sequence[Accepted]) -> tuple[Counter[Source], list[tuple[Accepted, str]]]:
+    """Insert the rows that are not stored yet; return how many were new, and the rejected rows with the reason.
+
+    If PostgreSQL rejects a row, split them until it is alone.
+    """
     if not accepted:
         return Counter(), []
     try:
@@ -162,11 +192,11 @@ def _merge(connection: Connection, accepted: Sequence[Accepted]) -> tuple[Counte
             return Counter({(row.community_id, row.import_id): row.events for row in rows}), []
     except Rejected as error:
         if len(accepted) == 1:
-            return Counter(), [_rejected(accepted[0], str(error))]
+            return Counter(), [(accepted[0], str(error))]
     half = len(accepted) // 2
-    first, first_letters = _merge(connection, accepted[:half])
-    second, second_letters = _merge(connection, accepted[half:])
-    return first + second, [*first_letters, *second_letters]
+    first, first_rejected = _merge(connection, accepted[:half])
+    second, second_rejected = _merge(connection, accepted[half:])
+    return first + second, [*first_rejected, *second_rejected]
 
 
 def _rejected(item: Accepted, detail: str) -> NewDeadLetter:

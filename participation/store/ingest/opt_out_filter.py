@@ -1,10 +1,9 @@
 """Enforces opt-outs: the transaction that stores a batch discards the events of members who opted out."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -13,9 +12,6 @@ from participation.store.dead_letters import NewDeadLetter
 from participation.store.ingest import events
 from participation.store.ingest.events import NULL, Accepted, Source
 from participation.store.members import opt_outs
-
-_ESCAPE: Final = re.compile(r"\\(.)")
-_UNESCAPED: Final = {"t": "\t", "n": "\n", "r": "\r"}
 
 Name = tuple[str, str]
 """A platform and an account id as in a row, where they are escaped for COPY."""
@@ -41,7 +37,7 @@ def filter_opted_out(connection: Connection, accepted: Sequence[Accepted], dead:
     if key is None:
         return Filtered(accepted, dead, Counter())
     names = {(row.platform, name) for row, *_ in accepted for name in (row.member_id, row.object_author_id)}
-    accounts = {name: Account(name[0], _unescape(name[1])) for name in names if name[1] != NULL}
+    accounts = {name: Account(name[0], events.unescaped(name[1])) for name in names if name[1] != NULL}
     mentioned = {account for letter in dead for account in letter.accounts}
     found = opt_outs.find(connection, key, {*accounts.values(), *mentioned})
     if not found:
@@ -81,8 +77,3 @@ def _is_letter_discarded(letter: NewDeadLetter, until: Until) -> bool:
     limits = [until[account] for account in letter.accounts if account in until]
     at = letter.occurred_at
     return any(limit is None or at is None or at < limit for limit in limits)
-
-
-def _unescape(value: str) -> str:
-    """Reverse `events.copy_text`."""
-    return _ESCAPE.sub(lambda found: _UNESCAPED.get(found[1], found[1]), value) if "\\" in value else value

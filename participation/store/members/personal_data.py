@@ -50,11 +50,18 @@ _SELECT_PERSON_LINKS = text("""
 SELECT platform, account_id, person_id, linked_at FROM member_accounts WHERE person_id = :person_id
 """)
 
+_SELECT_PERSON_NON_USERS = text(f"""
+WITH {ACCOUNTS}
+SELECT community_id, platform, account_id FROM community_non_users
+WHERE (platform, account_id) IN (SELECT * FROM accounts)
+""")
+
 QUERIES: Final = {
     "link": _SELECT_PERSON_LINKS,
     "event": _SELECT_PERSON_EVENTS,
     "reaction_received": _SELECT_RECEIVED,
     "highlight": _SELECT_PERSON_DAYS,
+    "not_user": _SELECT_PERSON_NON_USERS,
 }
 """The queries, by the kind of the records that they read."""
 

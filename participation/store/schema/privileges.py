@@ -13,6 +13,7 @@ NEEDED: Final = {
     EVENTS: "SELECT INSERT",
     "communities": "SELECT INSERT UPDATE",
     "member_accounts": "SELECT INSERT UPDATE DELETE",
+    "community_non_users": "SELECT INSERT DELETE",
     "ingest_batches": "SELECT INSERT UPDATE DELETE",
     "import_counts": "SELECT INSERT DELETE",
     "dead_letters": "SELECT INSERT UPDATE",

@@ -123,6 +123,15 @@ community_bots = Table(
     comment="whether the bot of a platform is in the community; where it was removed, its data is deleted in time",
 )
 
+community_non_users = Table(
+    "community_non_users",
+    metadata,
+    Column("community_id", Text, primary_key=True),
+    Column("platform", Text, primary_key=True),
+    Column("account_id", Text, primary_key=True),
+    comment="accounts of which an event with another actor_kind than user is stored; they receive no reactions",
+)
+
 dead_letters = Table(
     "dead_letters",
     metadata,
