@@ -373,5 +373,14 @@ def test_between__gives_the_days_that_hold_events_or_rows(engine: Engine) -> Non
     assert dates(later) == ["2026-03-10", "2026-03-11"]
 
 
+def test_between__does_not_depend_on_the_zone_of_the_session(engine: Engine) -> None:
+    """The first hour of the first day is found from the other end of the world, too."""
+    set_zone(engine, "Pacific/Kiritimati")
+    put(engine, messages("2026-03-10T00:30:00+14:00"))
+    with transaction(engine) as connection:
+        connection.execute(text("SET LOCAL timezone = 'Pacific/Pago_Pago'"))
+        assert dates(due.days_between(connection, "c", DAY, DAY)) == ["2026-03-10"]
+
+
 def dates(found: Sequence[due.Day]) -> list[str]:
     return [str(day.highlight_date) for day in found]

@@ -35,7 +35,8 @@ WITH RECURSIVE event_days (community_id, timezone, highlight_date) AS (
         SELECT CAST(min(occurred_at) AT TIME ZONE timezone AS date)
         FROM participation_events AS e
         WHERE e.community_id = c.community_id
-            AND occurred_at >= CAST(greatest(CAST(:first AS date), '2000-01-01') AS timestamp) - interval '1 day'
+            AND occurred_at >= CAST(greatest(CAST(:first AS date), '2000-01-01') AS timestamp) AT TIME ZONE 'UTC'
+                - interval '1 day'
             AND CAST(occurred_at AT TIME ZONE timezone AS date) >= :first
     )
     FROM communities AS c WHERE community_id = :community_id
