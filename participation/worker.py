@@ -14,6 +14,7 @@ from celery.signals import worker_init, worker_process_init
 from celery.worker import consumer
 from celery.worker.control import control_command
 from redis import RedisError
+from redis.exceptions import ResponseError
 
 from participation import events_queue, extras, keys, log, redis_client, settings
 from participation.app import app, ignored_brokers
@@ -105,7 +106,10 @@ def _make_room(client: Redis, engine: Engine, size: int) -> None:
 
 
 def _is_full(client: Redis) -> bool:
-    memory = cast("dict[str, int]", client.info("memory"))
+    try:
+        memory = cast("dict[str, int]", client.info("memory"))
+    except ResponseError:  # managed services may refuse INFO
+        return False
     return 0 < memory["maxmemory"] * redis_client.NEARLY_FULL <= memory["used_memory"]
 
 

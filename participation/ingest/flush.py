@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Final, cast
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from sqlalchemy import Engine
 
 from participation import keys, log
@@ -22,6 +22,9 @@ from participation.store.schema import partitions
 
 SLICE_BYTES: Final = 16_777_216
 """Approximate size of one answer of Redis when a batch is read."""
+
+SLICE_ELEMENTS: Final = 100
+"""Number of messages in one answer, where Redis does not tell how large they are."""
 
 
 def flush(redis: Redis, engine: Engine, batch_id: str) -> Counts | None:
@@ -47,12 +50,18 @@ def flush(redis: Redis, engine: Engine, batch_id: str) -> Counts | None:
 
 def _elements(redis: Redis, name: str) -> Iterator[bytes]:
     """Read the list in slices. Their length depends on the size of the elements, which may be several MB each."""
-    length, used = redis.llen(name), redis.memory_usage(name, samples=0)
-    if not used:
-        return
-    step = max(1, SLICE_BYTES * length // used)
+    length = redis.llen(name)
+    step = _step(redis, name, length)
     for begin in range(0, length, step):
         yield from cast("list[bytes]", redis.lrange(name, begin, begin + step - 1))
+
+
+def _step(redis: Redis, name: str, length: int) -> int:
+    try:
+        used = redis.memory_usage(name, samples=0)
+    except ResponseError:  # managed services may not have this command, and a user may not be allowed to send it
+        return SLICE_ELEMENTS
+    return max(1, SLICE_BYTES * length // used) if used else 1
 
 
 def _store_or_postpone(redis: Redis, engine: Engine, batch_id: str, elements: Iterable[bytes]) -> Counts | None:

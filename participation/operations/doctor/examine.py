@@ -42,6 +42,8 @@ def _redis(asked: "Future[redis.Facts]") -> tuple[redis.Facts | None, list[Findi
         facts = _wait(asked, "Redis")
     except RedisError as error:
         return None, [redis.unreachable(error)]
+    except redis.MissingPrivilegesError as error:
+        return None, [redis.rights(error)]
     except ParticipationError as error:
         return None, [_finding(error, f"Redis does not answer: {redis.REFUSES}")]
     return facts, list(redis.judge(facts))

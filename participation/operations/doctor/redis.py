@@ -1,6 +1,6 @@
 """Redis or Valkey: does it accept events, and does it keep the events that it has accepted?"""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -8,11 +8,14 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
 
 from participation import keys, redis_client
+from participation.errors import ConfigError
 from participation.operations import status
-from participation.operations.doctor import clocks
+from participation.operations.doctor import clocks, redis_privileges
 from participation.operations.doctor.clocks import Clock
 from participation.operations.doctor.finding import Finding, fail, note, ok, warn, weak
+from participation.operations.doctor.redis_privileges import missing_privileges
 from participation.operations.status import QueueState
+from participation.redis_url import RedisServer
 
 TIMEOUT_SECONDS: Final = 3.0
 MAJOR: Final = 7
@@ -57,9 +60,24 @@ class Facts:
         return FULL in (self.write_error or "")
 
 
+class MissingPrivilegesError(ConfigError):
+    """Our user may not send these commands, so the server can be asked for nothing else."""
+
+    def __init__(self, missing: Sequence[str], server: RedisServer) -> None:
+        super().__init__(f"Redis does not allow {', '.join(missing)}")
+        self.missing = missing
+        self.server = server
+
+
 def read(url: str) -> Facts:
-    """Ask the server without writing to it. Raises `ConfigError`, `Unavailable` or an error of redis."""
+    """Ask the server without writing to it.
+
+    Raises `MissingPrivilegesError`, another `ConfigError`, `Unavailable` or an error of redis.
+    """
     with redis_client.connect(url, TIMEOUT_SECONDS) as client:
+        server = redis_client.parse(url)
+        if missing := missing_privileges(client, server.database):
+            raise MissingPrivilegesError(missing, server)
         client.ping()
         clock = clocks.compare(lambda: _now(client))
         return Facts(
@@ -107,6 +125,14 @@ def unreachable(error: RedisError) -> Finding:
     else:
         cure = "start it, or correct REDIS_URL"
     return fail("server", str(error), f"Redis does not answer: {REFUSES}", cure)
+
+
+def rights(error: MissingPrivilegesError) -> Finding:
+    """Return which commands our user lacks, and how to allow them."""
+    user, database = error.server.username or "default", error.server.database
+    cure = f"run `ACL SETUSER {user} {redis_privileges.rules(database)}`, then `ACL SAVE` or `CONFIG REWRITE`"
+    meaning = "bots, workers or commands cannot do their work: events are not accepted or not stored"
+    return fail("rights", f"missing: {', '.join(error.missing)}", meaning, cure)
 
 
 def judge(facts: Facts) -> Iterator[Finding]:

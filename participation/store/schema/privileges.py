@@ -1,4 +1,4 @@
-"""The privileges that workers need, and which of them are missing."""
+"""The privileges that workers and commands need, except `migrate`, and which of them are missing."""
 
 from typing import Final
 
@@ -10,25 +10,38 @@ VERSION: Final = "alembic_version"
 """Table in which Alembic stores the version of the schema."""
 
 NEEDED: Final = {
-    EVENTS: "SELECT INSERT",
-    "communities": "SELECT INSERT UPDATE",
-    "member_accounts": "SELECT INSERT UPDATE DELETE",
+    EVENTS: "SELECT INSERT UPDATE DELETE",
+    "communities": "SELECT INSERT UPDATE DELETE",
+    "community_bots": "SELECT INSERT UPDATE DELETE",
     "community_non_users": "SELECT INSERT DELETE",
+    "member_accounts": "SELECT INSERT UPDATE DELETE",
+    "hash_keys": "SELECT INSERT",
+    "opt_outs": "SELECT INSERT UPDATE",
     "ingest_batches": "SELECT INSERT UPDATE DELETE",
     "import_counts": "SELECT INSERT DELETE",
-    "dead_letters": "SELECT INSERT UPDATE",
+    "dead_letters": "SELECT INSERT UPDATE DELETE",
     "due_days": "SELECT INSERT UPDATE DELETE",
-    "member_daily_highlights": "SELECT INSERT DELETE",
+    "member_daily_highlights": "SELECT INSERT UPDATE DELETE",
     "community_daily_highlights": "SELECT INSERT DELETE",
     VERSION: "SELECT",
 }
-"""The privileges that workers need on each table."""
+"""The privileges that workers and commands need on each table. Partitions need those of their table, too."""
 
+# Erasing and deleting name partitions, which do not inherit the privileges of their table then.
 _SELECT_MISSING_PRIVILEGES = text("""
+WITH used AS (
+    SELECT to_regclass(name) AS name, privilege
+    FROM unnest(CAST(:names AS text[]), CAST(:privileges AS text[])) AS given (name, privilege)
+)
 SELECT privilege || ' on ' || name
-FROM unnest(CAST(:names AS text[]), CAST(:privileges AS text[])) AS used (name, privilege)
-WHERE NOT has_table_privilege(to_regclass(name), privilege)
-ORDER BY name, privilege
+FROM (
+    SELECT name, privilege FROM used
+    UNION ALL
+    SELECT CAST(inhrelid AS regclass), privilege FROM used JOIN pg_inherits ON inhparent = name
+    WHERE privilege <> 'INSERT'
+) AS needed
+WHERE NOT has_table_privilege(name, privilege)
+ORDER BY CAST(name AS text), privilege
 """)
 
 # Attaching a partition requires ownership of the table.
