@@ -15,7 +15,7 @@ async function send(event) {
   catch (error) { console.error(error.message); await setTimeout(1000).then(() => send(event)); } // try again in 1 s
 }
 function track(event_type, { chat, date, message_id }, who, more = {}) {
-  if (!chat.type.endsWith("group")) return;
+  if (!chat.type.endsWith("group") || chat.is_direct_messages) return;
   const place = { platform: "telegram", community_id: `telegram:${chat.id}`, channel_id: `${chat.id}` };
   const member = { member_id: `${who.id}`, actor_kind: who.is_bot ? "bot" : who.type ? "anonymous" : "user" };
   const occurred_at = new Date(date * 1000).toISOString();

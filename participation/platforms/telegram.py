@@ -11,7 +11,7 @@ from participation.event import ActorKind
 PLATFORM: Final = "telegram"
 
 GROUPS: Final = ("group", "supergroup")
-"""The types of chats that are communities."""
+"""The types of chats that are communities, unless `is_direct_messages` is set."""
 
 MEMBERS: Final = ("creator", "administrator", "member")
 """The statuses of a member. This is a tuple and not a set, because aiogram's enumerations hash unlike their strings."""

@@ -26,6 +26,7 @@ from tests.standins.telegram_updates import (
     BEN,
     HARBOUR,
     NEWS,
+    NEWS_DIRECT,
     ROBOT,
     TELEGRAM,
     Json,
@@ -55,7 +56,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def server() -> Iterator[Telegram]:
     with Telegram() as server:
-        server.administrator_in.add(HARBOUR["id"])
+        server.administrator_in |= {HARBOUR["id"], NEWS_DIRECT["id"]}
         yield server
 
 
@@ -99,6 +100,8 @@ def test_node_bot__its_events_are_those_of_the_adapters(
         message(private(ADA), ADA, 5),
         message(HARBOUR, TELEGRAM, 6, text="news", sender_chat=NEWS, is_automatic_forward=True),
         message(HARBOUR, ADA, 7, new_chat_title="Harbour"),
+        message(NEWS_DIRECT, ADA, 8),
+        reaction(NEWS_DIRECT, BEN, 8, [], [thumb()]),
     ]
     server.happens(*updates, *ignored)
     eventually(lambda: redis.llen(keys.EVENTS) == 7)

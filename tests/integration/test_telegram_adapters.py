@@ -34,7 +34,17 @@ from participation.local.valkey import Valkey
 from tests.integration.telegram_bots import BOTS, AiogramBot, TelegramBot, application, close, session
 from tests.standins import telegram_updates as tg
 from tests.standins.telegram import TOKEN, Refused, Telegram
-from tests.standins.telegram_updates import ADA, BEN, BOATS, BOATS_AFTER, HARBOUR, NOON, OURSELVES, Json
+from tests.standins.telegram_updates import (
+    ADA,
+    BEN,
+    BOATS,
+    BOATS_AFTER,
+    HARBOUR,
+    NEWS_DIRECT,
+    NOON,
+    OURSELVES,
+    Json,
+)
 from tests.worker import eventually
 
 MakeBot = type[AiogramBot] | type[TelegramBot]
@@ -510,6 +520,25 @@ def test_presence__is_noted_when_the_bot_comes_and_goes(make: MakeBot, server: T
     assert known[-2:] == [False, True]
     assert known.count(False) == 1
     assert sent(redis) == []
+
+
+@libraries
+def test_direct_messages__to_a_channel_are_neither_recorded_nor_noted(
+    make: MakeBot, server: Telegram, redis: Redis, tmp_path: Path
+) -> None:
+    """A bot that administers a channel receives them, but they are private: no event, no notice, no group."""
+    server.administrator_in.add(NEWS_DIRECT["id"])
+    private = [
+        tg.membership(NEWS_DIRECT, OURSELVES, "left", "administrator"),
+        tg.message(NEWS_DIRECT, ADA, 1),
+        tg.reaction(NEWS_DIRECT, BEN, 1, [], [tg.thumb()]),
+        tg.membership(NEWS_DIRECT, BEN, "left", "member"),
+        tg.membership(NEWS_DIRECT, OURSELVES, "administrator", "left"),
+    ]
+    run_with(make, server, *private, UPDATES[0])
+    assert objects(redis) == OBJECTS[:1]
+    assert notices(redis) == []
+    assert str(NEWS_DIRECT["id"]) not in (tmp_path / "spool" / "telegram-chats.json").read_text()
 
 
 @pytest.mark.parametrize("order", [*permutations(range(3))])

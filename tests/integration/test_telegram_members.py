@@ -19,7 +19,7 @@ from tests.integration.telegram_bots import BOTS, AiogramBot, TelegramBot, appli
 from tests.rows import event, put
 from tests.standins import telegram_updates as tg
 from tests.standins.telegram import Refused, Telegram
-from tests.standins.telegram_updates import ADA, BEN, HARBOUR, ROBOT, Json
+from tests.standins.telegram_updates import ADA, BEN, HARBOUR, NEWS_DIRECT, ROBOT, Json
 from tests.worker import eventually
 
 MakeBot = type[AiogramBot] | type[TelegramBot]
@@ -129,7 +129,7 @@ def test_group__is_told_where_to_ask_and_nothing_else(make: MakeBot, server: Tel
 
 @libraries
 def test_other_messages__are_left_to_the_bot(make: MakeBot, server: Telegram) -> None:
-    """Other commands, commands to another bot, and messages of bots get no answer. The bot's handlers get them all."""
+    """Other commands, messages of bots and direct messages to a channel get no answer. The bot's handlers get all."""
     others = [
         said("/start"),
         said("/start privacy_and_more"),
@@ -138,6 +138,7 @@ def test_other_messages__are_left_to_the_bot(make: MakeBot, server: Telegram) ->
         said("tell me /privacy"),
         said("/privacies"),
         said("/privacy", HARBOUR, ROBOT),
+        said("/privacy", NEWS_DIRECT),
     ]
     bot = ask(make, server, *others, said("/privacy"), answered=1)
     assert len(answers(server)) == 1

@@ -19,6 +19,8 @@ HARBOUR: Json = {"id": -1_001_000_000_001, "type": "supergroup", "title": "Harbo
 BOATS: Json = {"id": -4001, "type": "group", "title": "Boats"}
 BOATS_AFTER: Json = {"id": -1_001_000_004_001, "type": "supergroup", "title": "Boats"}
 NEWS: Json = {"id": -1_001_000_000_009, "type": "channel", "title": "News"}
+NEWS_DIRECT: Json = {"id": -1_001_000_000_010, "type": "supergroup", "title": "News", "is_direct_messages": True}
+"""The direct messages of the channel `NEWS`: what its readers write to it in private."""
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 

@@ -13,7 +13,19 @@ from participation.bots.bot_api.mapping import Albums, BotPresence, Migration
 from participation.event import ActorKind, Event, EventType, event_id
 from participation.platforms.telegram import CONTENT
 from tests.standins import telegram_updates as tg
-from tests.standins.telegram_updates import ADA, BEN, BOATS, BOATS_AFTER, HARBOUR, NEWS, NOON, OURSELVES, ROBOT, Json
+from tests.standins.telegram_updates import (
+    ADA,
+    BEN,
+    BOATS,
+    BOATS_AFTER,
+    HARBOUR,
+    NEWS,
+    NEWS_DIRECT,
+    NOON,
+    OURSELVES,
+    ROBOT,
+    Json,
+)
 
 LIBRARIES = ("aiogram", "telegram")
 
@@ -511,6 +523,21 @@ def test_presence__is_told_of_groups_only(library: str) -> None:
 
 
 # ---- chats ----
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_direct_messages__to_a_channel_are_no_community(library: str) -> None:
+    """They are a supergroup, but private. A library that does not know the field keeps it among the unknown ones."""
+    updates = [
+        tg.message(NEWS_DIRECT, ADA, 17, text="for the channel only", direct_messages_topic={"topic_id": 7}),
+        tg.reaction(NEWS_DIRECT, ADA, 17, [], [HEART]),
+        tg.membership(NEWS_DIRECT, BEN, "left", "member"),
+        tg.membership(NEWS_DIRECT, OURSELVES, "left", "administrator"),
+    ]
+    assert events(*updates) == []
+    for update in (read(library, update) for update in updates):
+        assert mapping.presence(update) is None
+        assert mapping.group_id(update) is None
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

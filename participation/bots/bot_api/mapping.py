@@ -80,7 +80,7 @@ def events(update: Update, community: Communities, albums: Albums) -> Iterator[E
 def presence(update: Update) -> BotPresence | None:
     """Return whether the bot itself is in a group now, or None if the update is about something else."""
     changed = update.my_chat_member
-    if changed is None or not _is_group(changed.chat):
+    if changed is None or not is_group(changed.chat):
         return None
     member = changed.new_chat_member
     is_administrator = member.status in telegram.ADMINISTRATORS
@@ -106,7 +106,7 @@ def group_id(update: Update) -> int | None:
     """Return the id of the group from which the update comes, or None if it comes from elsewhere."""
     for part in (update.message, update.message_reaction, update.chat_member):
         if part is not None:
-            return part.chat.id if _is_group(part.chat) else None
+            return part.chat.id if is_group(part.chat) else None
     return None
 
 
@@ -115,8 +115,9 @@ def is_member(member: ChatMember) -> bool:
     return member.status in telegram.MEMBERS or (member.status == "restricted" and getattr(member, "is_member", False))
 
 
-def _is_group(chat: Chat) -> bool:
-    return chat.type in telegram.GROUPS
+def is_group(chat: Chat) -> bool:
+    """Return whether the chat is a community. What members write to a channel in private is a supergroup too."""
+    return chat.type in telegram.GROUPS and not _field(chat, "is_direct_messages")
 
 
 def _messages(message: Message, community: Communities, albums: Albums) -> Iterator[Event]:
@@ -140,15 +141,15 @@ def _messages(message: Message, community: Communities, albums: Albums) -> Itera
 def _was_sent(message: Message) -> bool:
     """Return whether a member sent this to a group. Service messages and a linked channel's posts do not count."""
     # A message for one person only, or one that is not sent yet, has the id 0.
-    if not _is_group(message.chat) or message.is_automatic_forward or not message.message_id:
+    if not is_group(message.chat) or message.is_automatic_forward or not message.message_id:
         return False
     return any(_field(message, name) for name in telegram.CONTENT)
 
 
-def _field(message: Message, name: str) -> object:
+def _field(given: Message | Chat, name: str) -> object:
     """Return the value of a field, or None. Fields that python-telegram-bot does not know are in its `api_kwargs`."""
-    value = getattr(message, name, None)
-    return value if value is not None else getattr(message, "api_kwargs", {}).get(name)
+    value = getattr(given, name, None)
+    return value if value is not None else getattr(given, "api_kwargs", {}).get(name)
 
 
 def _topic(message: Message) -> dict[str, str]:
@@ -167,7 +168,7 @@ def _duration(message: Message) -> dict[str, int]:
 
 def _reactions(changed: MessageReaction, community: Communities) -> Iterator[Event]:
     actor = _account(changed.user, changed.actor_chat)
-    if actor is None or not _is_group(changed.chat):
+    if actor is None or not is_group(changed.chat):
         return
     old, new = (Counter(map(_emoji, reactions)) for reactions in (changed.old_reaction, changed.new_reaction))
     for event_type, difference in ((EventType.REACTION_REMOVED, old - new), (EventType.REACTION_ADDED, new - old)):
@@ -193,7 +194,7 @@ def _emoji(reaction: Reaction) -> str:
 def _members(changed: ChatMemberUpdated, community: Communities) -> Iterator[Event]:
     was, now = is_member(changed.old_chat_member), is_member(changed.new_chat_member)
     account = _account(changed.new_chat_member.user, None)
-    if was == now or account is None or not _is_group(changed.chat):
+    if was == now or account is None or not is_group(changed.chat):
         return
     yield Event(
         event_type=EventType.MEMBER_JOINED if now else EventType.MEMBER_LEFT,

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from participation import log
+from participation.bots.bot_api import mapping
 from participation.bots.bot_api.types import Bot, Message
 from participation.bots.member_answers import COMMANDS, Answer, MemberAnswers
 from participation.platforms import telegram
@@ -79,7 +80,7 @@ class MemberCommands:
             return
         if message.chat.type == "private":
             answer = await self._private(name, str(user_id))
-        elif self._may_answer_in(message.chat.id):
+        elif mapping.is_group(message.chat) and self._may_answer_in(message.chat.id):
             answer = Answer(f"Please ask me privately: https://t.me/{own_name}?start=privacy")
         else:
             return
