@@ -5,11 +5,12 @@ Adapters run inside other people's bots. The recorder counts and logs every erro
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import ParamSpec
 
 from participation import log
+from participation.bots.options import Communities, check_communities, check_publisher
 from participation.event import Event
 from participation.notices import Presence
 from participation.platforms import default_community_id
@@ -23,22 +24,22 @@ class Recorder:
 
     communities: the community_id of guilds or chats, by their id. The default is `<platform>:<id>`. publisher: a
     publisher that other code uses too. The default is a new one. failed: the number of errors. Raises `ConfigError` if
-    `Publisher` does.
+    an argument is wrong, or if `Publisher` does.
     """
 
     def __init__(
-        self, platform: str, communities: Mapping[int, str] | None = None, publisher: Publisher | None = None
+        self, platform: str, communities: Communities | None = None, publisher: Publisher | None = None
     ) -> None:
         self.platform = platform
         self.failed = 0
-        self._communities = dict(communities or {})
-        self._shared_publisher = publisher
+        self.communities = check_communities(platform, communities)
+        self._shared_publisher = check_publisher(publisher)
         self._own_publisher = Publisher() if publisher is None else None
         self._throttle = log.Throttle()
 
     def community(self, place_id: int) -> str:
         """Return the community_id of a guild or chat."""
-        return self._communities.get(place_id, default_community_id(self.platform, place_id))
+        return self.communities.get(place_id, default_community_id(self.platform, place_id))
 
     def record(
         self, mapping: Callable[Arguments, Iterable[Event]], *arguments: Arguments.args, **options: Arguments.kwargs

@@ -155,6 +155,11 @@ class Publisher:
             time.sleep(LINGER_SECONDS)
         return left
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called, so that no events are taken any more."""
+        return self._is_closed
+
     def close(self, seconds: float = CLOSE_SECONDS) -> Left:
         """Refuse new events, send the events that wait, and save to the spool what Redis does not take in time.
 

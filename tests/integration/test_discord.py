@@ -651,7 +651,7 @@ def test_options__communities_and_authors(servers: Redis, engine: Engine) -> Non
 
     async def scenario(platform: Discord) -> None:
         guild, other = harbour(platform), platform.guild(11, ADA, text=GENERAL)
-        async with online(await with_cog(communities={10: "harbour"}, record_authors=True)):
+        async with online(await with_cog(communities={"10": "harbour"}, record_authors=True)):
             await platform.react(guild, GENERAL, ADA, 5000, "👍", author=BEN)
             await platform.unreact(guild, GENERAL, ADA, 5000, "👍")
             await platform.react(other, GENERAL, ADA, 5001, "👍", author=BEN)

@@ -586,8 +586,8 @@ def test_removal__of_the_bot_that_replaced_another_is_a_removal(server: Telegram
 
 
 def test_migration__into_a_chat_that_is_named_follows_the_name(server: Telegram, redis: Redis) -> None:
-    """The name that the developer gave to the new chat takes precedence over the name of the old one."""
-    communities = {BOATS["id"]: "old", BOATS_AFTER["id"]: "new"}
+    """The name that the developer gave to the new chat takes precedence. Ids may be texts, as in files."""
+    communities = {str(BOATS["id"]): "old", str(BOATS_AFTER["id"]): "new"}
     updates = [tg.message(BOATS, ADA, 1), *tg.migrated(BOATS, BOATS_AFTER), tg.message(BOATS_AFTER, ADA, 2)]
     fed(installed(communities), server, *updates)
     assert [event["community_id"] for event in sent(redis)] == ["old", "new"]

@@ -4,7 +4,7 @@ In: updates, as `aiogram.types.Update`, from polling or a webhook. Out: events, 
 handles updates as before.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from participation import extras
@@ -12,6 +12,7 @@ from participation.bots.bot_api.listener import Listener
 from participation.bots.bot_api.mapping import ALLOWED_UPDATES
 from participation.bots.bot_api.member_commands import MemberCommands
 from participation.bots.bot_api.types import Bot, Update
+from participation.bots.options import Communities, check_flag, check_type
 from participation.publish import Publisher
 
 if TYPE_CHECKING:
@@ -27,12 +28,13 @@ class Participation:
 
     communities: the community_id of chats, by the chat's id. The default is `telegram:<chat id>`. publisher: a
     publisher that other code uses too. The default is a new one. member_commands: whether to answer members who ask
-    what is kept about them. This needs `DATABASE_URL`. Raises `ConfigError` if aiogram or a setting is missing.
+    what is kept about them. This needs `DATABASE_URL`. Raises `ConfigError` if aiogram or a setting is missing, or if
+    an argument is wrong.
     """
 
     def __init__(
         self,
-        communities: Mapping[int, str] | None = None,
+        communities: Communities | None = None,
         publisher: Publisher | None = None,
         *,
         member_commands: bool = False,
@@ -40,15 +42,15 @@ class Participation:
         extras.require("aiogram")
         from aiogram.types import BufferedInputFile
 
-        self._listener = Listener(
-            communities, publisher, MemberCommands(BufferedInputFile) if member_commands else None
-        )
+        commands = MemberCommands(BufferedInputFile) if check_flag("member_commands", member_commands) else None
+        self._listener = Listener(communities, publisher, commands)
 
     def setup(self, dispatcher: "Dispatcher") -> None:
         """Start to record. Polling then also asks Telegram for the types of updates that are recorded."""
-        from aiogram import Router
+        from aiogram import Dispatcher, Router
         from aiogram.dispatcher.event.handler import HandlerObject
 
+        check_type("dispatcher", dispatcher, Dispatcher)
         _put_first(dispatcher.update.outer_middleware, self._see)
         router = Router(name="participation")
         for kind in ALLOWED_UPDATES:

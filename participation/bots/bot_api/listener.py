@@ -5,7 +5,7 @@ The adapters run before the bot's own handlers, so nothing here waits, and nothi
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from participation.bots.bot_api.chats import Chats
 from participation.bots.bot_api.mapping import Albums, BotPresence, Migration
 from participation.bots.bot_api.member_commands import MemberCommands
 from participation.bots.bot_api.types import Bot, Update
+from participation.bots.options import Communities
 from participation.bots.recorder import Recorder
 from participation.event import Event
 from participation.platforms import telegram
@@ -29,7 +30,7 @@ class Listener:
     """
 
     def __init__(
-        self, communities: Mapping[int, str] | None, publisher: Publisher | None, commands: MemberCommands | None
+        self, communities: Communities | None, publisher: Publisher | None, commands: MemberCommands | None
     ) -> None:
         configured = settings.load()
         if commands is not None:
@@ -37,7 +38,7 @@ class Listener:
         self._commands = commands
         self._recorder = Recorder(telegram.PLATFORM, communities, publisher)
         folder = settings.folder("PARTICIPATION_SPOOL_DIR", configured.spool_dir)
-        self.chats = Chats(folder, communities or {})
+        self.chats = Chats(folder, self._recorder.communities)
         self._albums = Albums()
         self._checks: dict[tuple[int, int | None], asyncio.Task[bool]] = {}
 

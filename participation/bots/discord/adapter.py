@@ -1,12 +1,13 @@
 """Adds the adapter to a bot: `ParticipationCog` to a `commands.Bot`, `attach` to any other `discord.Client`."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import discord
 from discord.ext import commands
 
 from participation.bots.discord.listener import Listener
+from participation.bots.options import Communities, check_flag, check_type
 from participation.bots.recorder import Recorder
 from participation.platforms.discord import PLATFORM
 from participation.publish import Publisher
@@ -18,18 +19,18 @@ class ParticipationCog(commands.Cog, name="Participation"):
     communities: the community_id of guilds, by the guild's id. The default is `discord:<guild id>`. record_authors:
     whether to record who wrote the message that a reaction is for. Discord forbids profiling members by their
     relations. publisher: a publisher that other code of the bot uses too. The default is a new one. Raises
-    `ConfigError` if REDIS_URL is missing.
+    `ConfigError` if REDIS_URL is missing or an argument is wrong.
     """
 
     def __init__(
         self,
         bot: commands.Bot,
         *,
-        communities: Mapping[int, str] | None = None,
+        communities: Communities | None = None,
         record_authors: bool = False,
         publisher: Publisher | None = None,
     ) -> None:
-        self._listener = Listener(bot, Recorder(PLATFORM, communities, publisher), record_authors=record_authors)
+        self._listener = _listener("bot", bot, communities, publisher, record_authors=record_authors)
         self._bot = bot
 
     async def cog_load(self) -> None:
@@ -43,7 +44,7 @@ class ParticipationCog(commands.Cog, name="Participation"):
 def attach(
     client: discord.Client,
     *,
-    communities: Mapping[int, str] | None = None,
+    communities: Communities | None = None,
     record_authors: bool = False,
     publisher: Publisher | None = None,
 ) -> None:
@@ -51,7 +52,7 @@ def attach(
 
     The options and errors are those of `ParticipationCog`.
     """
-    listener = Listener(client, Recorder(PLATFORM, communities, publisher), record_authors=record_authors)
+    listener = _listener("client", client, communities, publisher, record_authors=record_authors)
     close = client.close
 
     async def stop_and_close() -> None:
@@ -60,6 +61,19 @@ def attach(
 
     client.close = stop_and_close  # type: ignore[method-assign]
     _start(client, listener)
+
+
+def _listener(
+    name: str,
+    client: discord.Client,
+    communities: Communities | None,
+    publisher: Publisher | None,
+    *,
+    record_authors: bool,
+) -> Listener:
+    check_type(name, client, discord.Client)
+    check_flag("record_authors", record_authors)
+    return Listener(client, Recorder(PLATFORM, communities, publisher), record_authors=record_authors)
 
 
 def _start(client: discord.Client, listener: Listener) -> None:

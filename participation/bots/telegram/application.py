@@ -3,12 +3,13 @@
 In: updates, as `telegram.Update`. Out: events, through the recorder. The application handles updates as before.
 """
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from participation import extras
 from participation.bots.bot_api.listener import Listener
 from participation.bots.bot_api.member_commands import MemberCommands
+from participation.bots.options import Communities, check_flag, check_type
 from participation.publish import Publisher
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ GROUP: Final = -1_000_000
 
 def add_participation(
     app: "AnyApplication",
-    communities: Mapping[int, str] | None = None,
+    communities: Communities | None = None,
     publisher: Publisher | None = None,
     *,
     member_commands: bool = False,
@@ -35,14 +36,17 @@ def add_participation(
     `telegram:<chat id>`. publisher: a publisher that other code uses too. The default is a new one. member_commands:
     whether to answer members who ask what is kept about them. This needs `DATABASE_URL`.
     Returns the listener. If you start and stop the application without `run_polling` and `run_webhook`, await its
-    `close()`. Raises `ConfigError` if python-telegram-bot or a setting is missing.
+    `close()`. Raises `ConfigError` if python-telegram-bot or a setting is missing, or if an argument is wrong.
     """
     extras.require("telegram")
     from telegram import InputFile
+    from telegram.ext import Application
 
     from participation.bots.telegram.handler import See
 
-    listener = Listener(communities, publisher, MemberCommands(InputFile) if member_commands else None)
+    check_type("app", app, Application)
+    commands = MemberCommands(InputFile) if check_flag("member_commands", member_commands) else None
+    listener = Listener(communities, publisher, commands)
     app.add_handler(See(listener, app.bot), GROUP)
     app.post_stop = _then_close(app.post_stop, listener)
     app.post_shutdown = _then_close(app.post_shutdown, listener)
