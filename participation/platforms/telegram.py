@@ -1,10 +1,14 @@
-"""Telegram: kinds of chats and members, content of messages, albums, kinds of accounts.
+"""Telegram: kinds of chats and members, content of messages, kinds of accounts.
 
 Ids are the ids of the Bot API: https://core.telegram.org/bots/api.
+
+Telegram sends an album as several messages. Only the first one, with the lowest id, is an event, and it has the
+identity of any other message. Bots recognise an album by its `media_group_id`. An export has none: there, the messages
+with files that one account sent to one chat in the same second are an album. Their ids need not be consecutive,
+because others can write in between. So an import finds at most what bots have recorded, and nothing counts twice.
 """
 
 from typing import Final
-from uuid import UUID, uuid5
 
 from participation.event import ActorKind
 
@@ -42,18 +46,6 @@ CONTENT: Final = (
     "voice",
 )
 """The fields with the content of a message. A message with none of these is a service message."""
-
-_ALBUMS: Final = UUID("0f2f3d0c-7f0c-5b7e-8e39-2d5a5f1f9c44")
-"""The namespace of the event ids of albums."""
-
-
-def album_event_id(chat_id: int, media_group_id: str) -> UUID:
-    """Return the event id of an album. It is the same for each of its messages.
-
-    So an album counts once even if the bot restarts in the middle of it. The key of an event also contains its time, so
-    an album counts twice if the bot restarts and Telegram gave the messages different seconds.
-    """
-    return uuid5(_ALBUMS, f"{chat_id}/{media_group_id}")
 
 
 def account_kind(*, is_bot: bool) -> ActorKind:

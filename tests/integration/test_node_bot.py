@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 
 from participation import event, keys
 from participation.bots.bot_api import mapping
+from participation.bots.bot_api.albums import Albums
 from participation.ingest.flush import store_elements
 from participation.local.processes import kill, spawn
 from participation.local.valkey import Valkey
@@ -78,8 +79,9 @@ def bot(program: Path, server: Telegram, valkey: Valkey, redis: Redis, tmp_path:
 def expected(updates: list[Json]) -> set[str]:
     """Return the event ids that the Python adapters give to these updates."""
     read = [aiogram.types.Update.model_validate({"update_id": 1, **update}) for update in updates]
+    is_first = Albums().is_first
     events = chain.from_iterable(
-        mapping.events(update, lambda chat_id: f"telegram:{chat_id}", mapping.Albums()) for update in read
+        mapping.events(update, lambda chat_id: f"telegram:{chat_id}", is_first) for update in read
     )
     return {event.event_id(each).hex for each in events}
 
@@ -95,6 +97,7 @@ def test_node_bot__its_events_are_those_of_the_adapters(
         message(HARBOUR, ANONYMOUS_ADMIN, 4, text="ahoy", sender_chat=HARBOUR),
         reaction(HARBOUR, BEN, 1, [], [thumb()]),
         reaction(HARBOUR, BEN, 1, [thumb()], [thumb("🔥")]),
+        *(message(HARBOUR, BEN, number, photo=photo(), media_group_id="13379") for number in (9, 10, 11)),
     ]
     ignored = [
         message(private(ADA), ADA, 5),
@@ -104,19 +107,19 @@ def test_node_bot__its_events_are_those_of_the_adapters(
         reaction(NEWS_DIRECT, BEN, 8, [], [thumb()]),
     ]
     server.happens(*updates, *ignored)
-    eventually(lambda: redis.llen(keys.EVENTS) == 7)
+    eventually(lambda: redis.llen(keys.EVENTS) == 8)
     server.wait_until_polled()
     bot.send_signal(signal.SIGTERM)
     assert bot.wait(SECONDS) == 0
     raws: Any = redis.lrange(keys.EVENTS, 0, -1)
     counts = store_elements(engine, "node", raws)
     assert counts
-    assert (counts.received, counts.stored, counts.dead) == (7, 7, 0)
+    assert (counts.received, counts.stored, counts.dead) == (8, 8, 0)
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT event_id, actor_kind FROM participation_events"))
         found = {row.event_id.hex: row.actor_kind for row in rows}
     assert found.keys() == expected(updates)
-    assert sorted(found.values()) == ["anonymous", "bot", *["user"] * 5]
+    assert sorted(found.values()) == ["anonymous", "bot", *["user"] * 6]
 
 
 def test_node_bot__waits_for_a_redis_that_refuses(
@@ -132,3 +135,8 @@ def test_node_bot__waits_for_a_redis_that_refuses(
     finally:
         redis.config_set("maxmemory", 0)
     eventually(lambda: redis.llen(keys.EVENTS) == 1)
+
+
+def test_node_bot__is_short() -> None:
+    """The example has fewer than 40 lines."""
+    assert len((EXAMPLE / "bot.js").read_text().splitlines()) < 40

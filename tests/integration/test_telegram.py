@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import orjson
 import pytest
 from redis import Redis
 from sqlalchemy import Engine, text
 
 from participation.local.valkey import Valkey
+from tests.commands import run
 from tests.conftest import empty
 from tests.integration.telegram_bots import BOTS, AiogramBot, TelegramBot
 from tests.standins import telegram_updates as tg
@@ -199,3 +201,32 @@ def test_hour__is_stored_exactly(make: MakeBot, server: Telegram, table: Engine,
         eventually(lambda: len(bot.heard) >= len(first_half()) + len(second_half()))
     stored(table, queue, HOUR)
     assert len(bot.heard) == len(first_half()) + len(second_half())
+
+
+@libraries
+def test_album__imported_after_it_was_recorded_is_stored_once(
+    make: MakeBot, server: Telegram, table: Engine, tmp_path: Path
+) -> None:
+    """An export does not tell what is an album. By the rule for exports, its first message is the same event."""
+    pictures = [tg.message(HARBOUR, ADA, n, at(1), photo=tg.photo(), media_group_id="13379") for n in (30, 31, 32)]
+    with make(server) as bot:
+        server.wait_until_polled()
+        server.happens(*pictures)
+        eventually(lambda: len(bot.heard) >= len(pictures))
+    history = tmp_path / "history.ndjson"
+    history.write_bytes(
+        orjson.dumps(
+            {
+                "event_type": "MESSAGE_SENT",
+                "platform": "telegram",
+                "community_id": "telegram:-1001000000001",
+                "channel_id": "-1001000000001",
+                "member_id": "7000000001",
+                "object_id": "30",
+                "occurred_at": "2026-03-10T13:01:00+01:00",
+            }
+        )
+    )
+    imported = run("import", "events", history)
+    assert imported.stdout == b"accepted 1   stored 0   duplicates 1   dead 0\n"
+    assert rows(table) == [in_harbour("01:00", "MESSAGE_SENT", ADA, 30)]

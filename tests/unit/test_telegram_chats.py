@@ -3,11 +3,14 @@
 import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
+from aiogram.types import Update
 
 from participation.bots.bot_api.chats import FILE, Chats
+from tests.standins import telegram_updates as tg
 from tests.worker import SECONDS
 
 OLD, NEW, OTHER, BOT = -4001, -1_001_000_004_001, -1_001_000_000_001, 123_456
@@ -49,7 +52,11 @@ def test_file__is_for_this_account_only_and_whole(tmp_path: Path) -> None:
     settle()
     (file,) = (tmp_path / "spool").iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert orjson.loads(file.read_bytes()) == {"migrated": {str(NEW): OLD}, "present": {str(BOT): [NEW, OTHER]}}
+    assert orjson.loads(file.read_bytes()) == {
+        "migrated": {str(NEW): OLD},
+        "present": {str(BOT): [NEW, OTHER]},
+        "albums": {},
+    }
 
 
 def test_file__of_several_processes_loses_nothing(tmp_path: Path) -> None:
@@ -152,3 +159,39 @@ def test_chats__many_at_once_are_written_by_few_threads(tmp_path: Path) -> None:
         assert sum(thread.name == "participation-chats" for thread in threading.enumerate()) == 1
     settle()
     assert Chats(tmp_path, {}).of(BOT) == {OTHER - number for number in range(50)}
+
+
+def part(message_id: int, media_group_id: str = "13379") -> Any:
+    chat = tg.HARBOUR
+    update = tg.message(chat, tg.ADA, message_id, photo=tg.photo(), media_group_id=media_group_id)
+    return Update.model_validate({"update_id": 1, **update}).message
+
+
+def test_album__cut_in_two_by_a_restart_has_one_first_message(tmp_path: Path) -> None:
+    """The next process knows the album. A repeated first message is still the first."""
+    assert Chats(tmp_path, {}).is_first_of_album(part(20))
+    settle()
+    after = Chats(tmp_path, {})
+    assert [after.is_first_of_album(part(number)) for number in (21, 22, 20)] == [False, False, True]
+    assert after.is_first_of_album(part(23, "13380"))
+
+
+def test_album__received_by_several_processes_has_one_first_message(tmp_path: Path) -> None:
+    """Processes that share the folder, for example behind a webhook, read what the others have stored."""
+    one, two = Chats(tmp_path, {}), Chats(tmp_path, {})
+    assert one.is_first_of_album(part(20))
+    settle()
+    assert not two.is_first_of_album(part(21))
+    assert two.is_first_of_album(part(30, "13380"))
+    settle()
+    assert not one.is_first_of_album(part(31, "13380"))
+
+
+def test_file__of_an_older_version_has_no_albums(tmp_path: Path) -> None:
+    """What it has is read, and albums are added."""
+    (tmp_path / FILE).write_bytes(orjson.dumps({"migrated": {str(NEW): OLD}, "present": {}}))
+    chats = Chats(tmp_path, {})
+    assert chats.place(NEW) == OLD
+    assert chats.is_first_of_album(part(20))
+    settle()
+    assert orjson.loads((tmp_path / FILE).read_bytes())["albums"] == {f"{OTHER}/13379": 20}

@@ -9,7 +9,8 @@ import pytest
 import telegram
 
 from participation.bots.bot_api import mapping
-from participation.bots.bot_api.mapping import Albums, BotPresence, Migration
+from participation.bots.bot_api.albums import ALBUMS, Albums
+from participation.bots.bot_api.mapping import BotPresence, Migration
 from participation.event import ActorKind, Event, EventType, event_id
 from participation.platforms.telegram import CONTENT
 from tests.standins import telegram_updates as tg
@@ -45,8 +46,8 @@ def events(*updates: Json) -> list[Event]:
     """Return the events of the updates. Both libraries must give the same events."""
     found = {}
     for library in LIBRARIES:
-        albums = Albums()
-        found[library] = [e for update in updates for e in mapping.events(read(library, update), community, albums)]
+        is_first = Albums().is_first
+        found[library] = [e for update in updates for e in mapping.events(read(library, update), community, is_first)]
     assert found["aiogram"] == found["telegram"]
     assert [*map(event_id, found["aiogram"])] == [*map(event_id, found["telegram"])]
     return found["aiogram"]
@@ -332,7 +333,7 @@ def test_ids__of_two_chats_do_not_meet() -> None:
     assert (one.object_id, one.channel_id) == ("17", "-1001000000001")
     assert (other.object_id, other.channel_id) == ("17", "-4001")
     mapped = [
-        next(mapping.events(read("aiogram", tg.message(chat, ADA, 17)), lambda _: "harbour", Albums()))
+        next(mapping.events(read("aiogram", tg.message(chat, ADA, 17)), lambda _: "harbour", Albums().is_first))
         for chat in (HARBOUR, BOATS)
     ]
     assert len({*map(event_id, mapped)}) == 2
@@ -353,9 +354,10 @@ def album(first: int, count: int, at: datetime = NOON, media_group_id: str = "13
     ]
 
 
-def test_album__is_one_message() -> None:
-    """Telegram sends an album as several messages. The first one counts for all."""
-    assert [event.object_id for event in events(*album(20, 4))] == ["20"]
+def test_album__is_its_first_message() -> None:
+    """Telegram sends an album as several messages. The first one counts, and is an event like any other message."""
+    assert events(*album(20, 4)) == [sent(ADA, 20)]
+    assert event_id(only(*album(20, 4))) == event_id(only(tg.message(HARBOUR, ADA, 20)))
 
 
 def test_album__another_one_or_in_another_chat_is_another_message() -> None:
@@ -373,26 +375,19 @@ def test_album__delivered_again_is_the_same_event() -> None:
     assert len({*map(event_id, found)}) == 1
 
 
-def test_album__cut_in_two_by_a_restart_is_one_event() -> None:
-    """After a restart another message may come first, but the event id is the same."""
-    parts = album(20, 3)
-    before, after = only(*parts[:1]), only(*parts[1:])
-    assert (before.object_id, after.object_id) == ("20", "21")
-    assert (before.occurred_at, event_id(before)) == (after.occurred_at, event_id(after))
-
-
 def test_album__sent_over_a_change_of_the_second_is_one_event() -> None:
-    """The messages of an album can have different times. Without a restart, the album still counts once."""
-    assert len(events(*album(20, 2), *album(22, 2, NOON + timedelta(seconds=1)))) == 1
+    """The messages of an album can have different times. The album has the time of the first one."""
+    assert events(*album(20, 2), *album(22, 2, NOON + timedelta(seconds=1))) == [sent(ADA, 20)]
 
 
 def test_albums__memory_is_bounded() -> None:
     """Old albums are forgotten."""
     albums = Albums()
-    for number in range(mapping.ALBUMS + 10):
+    for number in range(ALBUMS + 10):
         update = tg.message(HARBOUR, ADA, number + 1, photo=tg.photo(), media_group_id=str(number))
-        assert albums.stands_for(read("aiogram", update).message)
-    assert len(albums._first) == mapping.ALBUMS
+        assert albums.is_first(read("aiogram", update).message)
+    assert len(albums.first) == ALBUMS
+    assert f"{HARBOUR['id']}/{ALBUMS + 9}" in albums.first
 
 
 def test_album__of_service_messages_there_is_none() -> None:
@@ -573,9 +568,9 @@ def test_redelivered__with_other_update_ids_after_a_restart_is_the_same(library:
     """An event does not depend on the update's id, the time of delivery, or earlier updates."""
 
     def identities(first_id: int) -> list[Any]:
-        albums = Albums()
+        is_first = Albums().is_first
         updates = (read(library, update, number) for number, update in enumerate(everything(), first_id))
-        return [event_id(event) for update in updates for event in mapping.events(update, community, albums)]
+        return [event_id(event) for update in updates for event in mapping.events(update, community, is_first)]
 
     first = identities(1)
     assert len({*first}) == 6

@@ -1,8 +1,8 @@
-"""Remembers over a restart which bot is in which chat, and which chats got a new id.
+"""Remembers over a restart which bot is in which chat, which chats got a new id, and the latest albums.
 
-A group that becomes a supergroup gets another chat id, and the Bot API reports this only once. So both are stored in a
-small JSON file beside the publisher's spool. It is read when a chat is seen for the first time, and written by a thread
-of its own.
+A group that becomes a supergroup gets another chat id, and the Bot API reports this only once. A bot may restart in the
+middle of an album. So all of it is stored in a small JSON file beside the publisher's spool. It is read when a chat or
+an album is seen for the first time, and written by a thread of its own.
 """
 
 import logging
@@ -16,6 +16,8 @@ from uuid import uuid4
 import orjson
 
 from participation import log, private_files
+from participation.bots.bot_api.albums import Albums
+from participation.bots.bot_api.types import Message
 
 FILE: Final = "telegram-chats.json"
 
@@ -36,6 +38,7 @@ class Chats:
         # These mappings are replaced and never modified, because the writing thread reads them.
         self._migrated: Mapping[int, int] = {}
         self._present: Mapping[int, frozenset[int]] = {}
+        self._albums = Albums()
         self._seen: set[tuple[int, int]] = set()
         self._bots: set[int] = set()
         self._read()
@@ -83,8 +86,21 @@ class Chats:
             self._migrated = {**self._migrated, new_id: old_id}
             self._set(bot_id, self.of(bot_id) - {old_id} | {new_id})
 
+    def is_first_of_album(self, message: Message) -> bool:
+        """Return whether the message is the first one of its album that a process with this file has seen."""
+        if self._albums.knows(message):
+            return self._albums.is_first(message)
+        self._read()  # another process of the same bot may have stored the first one
+        is_known, is_first = self._albums.knows(message), self._albums.is_first(message)
+        if not is_known:
+            self._write_soon()
+        return is_first
+
     def _set(self, bot_id: int, chats: frozenset[int]) -> None:
         self._present = {**self._present, bot_id: chats}
+        self._write_soon()
+
+    def _write_soon(self) -> None:
         if self._is_due:
             return
         self._is_due = True
@@ -94,7 +110,7 @@ class Chats:
             self._write()
 
     def _read(self) -> None:
-        """Add from the file the new ids of chats, and the groups of bots that this process does not know."""
+        """Add from the file the new ids of chats, albums, and the groups of bots that this process does not know."""
         try:
             kept = _parse(self._path.read_bytes())
         except FileNotFoundError:
@@ -105,6 +121,7 @@ class Chats:
             return
         self._migrated = {**kept["migrated"], **self._migrated}
         self._present = {**kept["present"], **self._present}
+        self._albums.add(kept["albums"])
 
     def _write(self) -> None:
         """Write a new file and move it into place, so that the file is always complete."""
@@ -114,6 +131,7 @@ class Chats:
             state = {
                 "migrated": {str(new): old for new, old in self._migrated.items()},
                 "present": {str(bot): sorted(chats) for bot, chats in self._present.items()},
+                "albums": self._albums.first,
             }
             new = self._path.with_name(f"{FILE}.{uuid4().hex}")
             try:
@@ -122,8 +140,8 @@ class Chats:
                 new.replace(self._path)
             except OSError as error:
                 advice = (
-                    "when the bot ends, it forgets which groups got a new id; make the folder writable, or name the "
-                    "chats in `communities`"
+                    "when the bot ends, it forgets which groups got a new id, and the latest albums; make the folder "
+                    "writable, or name the chats in `communities`"
                 )
                 log.event("chats_unwritable", level=logging.WARNING, advice=advice, path=self._path, error=repr(error))
                 with suppress(OSError):
@@ -135,4 +153,5 @@ def _parse(text: bytes) -> dict[str, Any]:
     return {
         "migrated": {int(new): int(old) for new, old in state["migrated"].items()},
         "present": {int(bot): frozenset(map(int, chats)) for bot, chats in state["present"].items()},
+        "albums": {str(album): int(first) for album, first in state.get("albums", {}).items()},
     }

@@ -12,7 +12,7 @@ from typing import Any
 from participation import log, settings
 from participation.bots.bot_api import mapping, self_check
 from participation.bots.bot_api.chats import Chats
-from participation.bots.bot_api.mapping import Albums, BotPresence, Migration
+from participation.bots.bot_api.mapping import BotPresence, Migration
 from participation.bots.bot_api.member_commands import MemberCommands
 from participation.bots.bot_api.types import Bot, Update
 from participation.bots.options import Communities
@@ -39,7 +39,6 @@ class Listener:
         self._recorder = Recorder(telegram.PLATFORM, communities, publisher)
         folder = settings.folder("PARTICIPATION_SPOOL_DIR", configured.spool_dir)
         self.chats = Chats(folder, self._recorder.communities)
-        self._albums = Albums()
         self._checks: dict[tuple[int, int | None], asyncio.Task[bool]] = {}
 
     def see(self, update: Update, bot: Bot) -> None:
@@ -66,7 +65,7 @@ class Listener:
             self._note(presence)
         elif group_id := mapping.group_id(update):
             self.chats.see(group_id, bot.id)
-        yield from mapping.events(update, self.community, self._albums)
+        yield from mapping.events(update, self.community, self.chats.is_first_of_album)
 
     def _migrate(self, migration: Migration, bot_id: int) -> None:
         self.chats.migrate(migration.old_id, migration.new_id, bot_id)

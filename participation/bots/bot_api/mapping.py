@@ -3,7 +3,7 @@
 Every time is the time in the update. So an update that is delivered again gives the same events.
 """
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,26 +25,11 @@ from participation.platforms import telegram
 ALLOWED_UPDATES: Final = ("message", "message_reaction", "chat_member", "my_chat_member")
 """The types of updates that a bot must ask for. Telegram sends the second and the third only to bots that name them."""
 
-ALBUMS: Final = 4_096
-"""How many albums are remembered. The messages of an album arrive within seconds of each other."""
-
 Communities = Callable[[int], str]
 """Returns the community_id for a chat's id."""
 
-
-class Albums:
-    """Remembers which message stands for each album: the first one that the bot received."""
-
-    def __init__(self) -> None:
-        self._first: OrderedDict[tuple[int, str | None], int] = OrderedDict()
-
-    def stands_for(self, message: Message) -> bool:
-        """Return whether the message stands for its album. Repeating gives the same result."""
-        key = (message.chat.id, message.media_group_id)
-        first = self._first.setdefault(key, message.message_id)
-        if len(self._first) > ALBUMS:
-            self._first.popitem(last=False)
-        return first == message.message_id
+IsFirst = Callable[[Message], bool]
+"""Returns whether a message is the first one of its album."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +52,10 @@ class Migration:
     migrated_at: datetime
 
 
-def events(update: Update, community: Communities, albums: Albums) -> Iterator[Event]:
+def events(update: Update, community: Communities, is_first: IsFirst) -> Iterator[Event]:
     """Yield the events of an update: none, one, or one for each changed reaction."""
     if update.message is not None:
-        yield from _messages(update.message, community, albums)
+        yield from _messages(update.message, community, is_first)
     elif update.message_reaction is not None:
         yield from _reactions(update.message_reaction, community)
     elif update.chat_member is not None:
@@ -120,12 +105,11 @@ def is_group(chat: Chat) -> bool:
     return chat.type in telegram.GROUPS and not _field(chat, "is_direct_messages")
 
 
-def _messages(message: Message, community: Communities, albums: Albums) -> Iterator[Event]:
+def _messages(message: Message, community: Communities, is_first: IsFirst) -> Iterator[Event]:
     sender = _account(message.from_user, message.sender_chat)
     if sender is None or not _was_sent(message):
         return
-    album = message.media_group_id
-    if album is not None and not albums.stands_for(message):
+    if message.media_group_id is not None and not is_first(message):
         return
     yield Event(
         event_type=EventType.MESSAGE_SENT,
@@ -134,7 +118,6 @@ def _messages(message: Message, community: Communities, albums: Albums) -> Itera
         object_id=str(message.message_id),
         occurred_at=message.date,
         metadata={**_topic(message), **_duration(message)},
-        event_id=None if album is None else telegram.album_event_id(message.chat.id, album),
     )
 
 
