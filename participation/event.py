@@ -198,6 +198,11 @@ def _invalid(error: ValidationError, raw: object) -> InvalidEvent:
     return InvalidEvent(name, f"must be {rule}; got {short(raw.get(name))}", raw)
 
 
+def quoted(text: str) -> str:
+    """Quote a name that a person wrote, cut off if it is long."""
+    return repr(text) if len(text) <= QUOTED else short(text)
+
+
 def short(value: object) -> str:
     """Quote a value for an error message. A long value is cut off; of a deeply nested one only the type is named."""
     try:

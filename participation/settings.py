@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from participation import redis_url as urls_of_redis
 from participation.errors import ConfigError
+from participation.limits import is_name
 
 DATA_DIR = Path("~/.local/share/participation")
 """Default data folder of `participation up`. `load` looks for a running `participation up` only here."""
@@ -48,6 +49,13 @@ def _web(value: str) -> str:
     return value.rstrip("/")
 
 
+def _one_line(value: str | None) -> str | None:
+    """Refuse a text that is not one line of visible characters, because bots send it to members."""
+    if value and not is_name(value):
+        raise ValueError("must be one line without control characters")
+    return value
+
+
 class Settings(BaseSettings):
     """All settings.
 
@@ -57,6 +65,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="PARTICIPATION_",
+        env_file_encoding="utf-8-sig",  # some editors write a byte order mark, which would hide the first setting
         extra="ignore",
         frozen=True,
         allow_inf_nan=False,
@@ -109,7 +118,7 @@ class Settings(BaseSettings):
     deletion_grace_days: int = Field(
         30, ge=0, le=3_650, description="how long the data of a community is kept after its bot was removed"
     )
-    privacy_contact: str | None = Field(
+    privacy_contact: Annotated[str | None, AfterValidator(_one_line)] = Field(
         None,
         max_length=200,
         description="mail address or URL for questions of members about their data; the bots' /privacy shows it",

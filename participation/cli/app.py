@@ -106,4 +106,10 @@ def run(arguments: Sequence[str]) -> int:
         raise ConfigError(error.format_message()) from error
     except typer.Abort:
         raise KeyboardInterrupt from None
+    except UnicodeEncodeError as error:
+        # PostgreSQL stores no such text. Names of files may be like this, so not every argument is checked before.
+        wrong = next((each for each in arguments if not each.isascii() and error.object in each), None)
+        if wrong is None:
+            raise
+        raise ConfigError(f"{wrong!a} is not UTF-8: write it again in a terminal that uses UTF-8") from error
     return code if isinstance(code, int) else 0

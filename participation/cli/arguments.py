@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from participation.errors import ConfigError
-from participation.event import RFC_3339
+from participation.event import RFC_3339, short
+from participation.limits import NAME_CHARACTERS, is_name
 
 UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 """Units of a duration. There is no m: it could mean minutes or months, and `purge` deletes data."""
@@ -33,6 +34,16 @@ def parse_moment(option: str, value: str, now: datetime) -> datetime:
         f"{option}: {value!r} is not a time: write a duration before now such as 24h, 7d or 4w, a date such as "
         "2026-03-29, or a time such as 2026-03-29T12:00:00Z"
     )
+
+
+def parse_name(option: str, value: str) -> str:
+    """Read the name of a community or a person."""
+    if not is_name(value):
+        raise ConfigError(
+            f"{option}: {short(value)} is not a name: use 1–{NAME_CHARACTERS} characters, not only spaces, and no "
+            "control characters"
+        )
+    return value
 
 
 def parse_word(option: str, value: str | None) -> str | None:

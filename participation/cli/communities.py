@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from participation import settings
-from participation.cli import connections, output
+from participation.cli import arguments, connections, output
 from participation.cli.group import command_group
 from participation.errors import ConfigError
 from participation.store.communities import presence
@@ -24,7 +24,7 @@ app = command_group()
 def set_(
     community: Annotated[str, typer.Argument(metavar="ID", help="The community_id that its bots send.")],
     timezone: Annotated[str | None, typer.Option(help="IANA name of its time zone, for example Europe/Berlin.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name that people see.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name that people see, at most 255 characters.")] = None,
 ) -> None:
     """Set the time zone or the name of a community. If the time zone changes, all its days are computed again."""
     from participation import event
@@ -32,6 +32,8 @@ def set_(
     if timezone is None and name is None:
         raise ConfigError("nothing to set: give --timezone or --name")
     event.check(community_id=community)
+    if name is not None:
+        arguments.parse_name("--name", name)
     with connections.database() as engine, transaction(engine) as connection:
         changed = communities.configure(connection, community, timezone, name)
     typer.echo(f"{community}: saved" + ("; all its days will be computed again" if changed else ""))

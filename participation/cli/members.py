@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from participation import accounts, private_files
 from participation.accounts import Account
-from participation.cli import connections, output
+from participation.cli import arguments, connections, output
 from participation.cli.group import command_group
 from participation.errors import ConfigError, ParticipationError
 from participation.store.database import transaction
@@ -36,10 +36,7 @@ def link(
     texts: Accounts,
 ) -> None:
     """Count several accounts as one person. The days on which they were active are computed again."""
-    if not person.isprintable() or not person.strip():
-        raise ConfigError(
-            f"{person!r} is not a name of a person: use printable characters, at least one of them not a space"
-        )
+    arguments.parse_name("PERSON", person)
     chosen = [accounts.parse(text) for text in texts]
     with connections.database() as engine, transaction(engine) as connection:
         if opt_outs.is_any_opted_out(connection, chosen):

@@ -1,5 +1,6 @@
 """Import of NDJSON files: one event per line."""
 
+import codecs
 import gzip
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,10 @@ from participation.imports.sender import Import
 
 LINE_BYTES: Final = 1_048_576
 """Maximum length of a line. An event is smaller than 16 KiB."""
+
+
+NOT_UTF_8: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"{\0", b"\0{", b"\0\0\0{", b"\0\0\xfe\xff")
+"""How a file with JSON in UTF-16 or UTF-32 begins, with and without a byte order mark."""
 
 
 class _Readable(Protocol):
@@ -90,6 +95,11 @@ def _lines_of(name: str, source: _Readable, position: Callable[[], int], target:
         while text := source.readline(LINE_BYTES):
             begins, whole = whole, text.endswith(b"\n") or len(text) < LINE_BYTES
             number += begins
+            if begins and number == 1 and text.startswith(NOT_UTF_8):
+                yield Line(name, 1, b"", "must be UTF-8, but the file is UTF-16 or UTF-32; save it again as UTF-8")
+                return
+            # Not only in the first line: files that were put together have a byte order mark at the start of each.
+            text = text.removeprefix(codecs.BOM_UTF8)
             if begins and text.strip():
                 error = None if whole else f"must be at most {LINE_BYTES:,} bytes long"
                 yield Line(name, number, text if whole else b"", error)

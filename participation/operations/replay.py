@@ -1,5 +1,6 @@
 """Replay of dead letters: they are sent through the events queue again, as ordinary messages."""
 
+import codecs
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -101,7 +102,7 @@ class Replay:
 def read_event(content: bytes) -> dict[str, Any]:
     """Read a repaired event from its JSON; return it as `event.encode` writes it. Raises `InvalidEvent`."""
     try:
-        value = orjson.loads(content)
+        value = orjson.loads(content.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError as error:
         raise InvalidEvent("event", f"must be one JSON object ({error})", content) from error
     return event.encode(event.decode(value))

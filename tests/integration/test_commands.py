@@ -95,6 +95,35 @@ def test_import__names_each_line_that_is_no_event_and_goes_on(engine: Engine, tm
         assert connection.scalar(text("SELECT count(*) > 1000 FROM participation_events"))
 
 
+def test_import__byte_order_marks_lose_no_event(engine: Engine, tmp_path: Path) -> None:
+    """Some programs write this mark. Plain, in gz, on standard input, and where files were put together."""
+    mark = b"\xef\xbb\xbf"
+    plain, packed = tmp_path / "plain.ndjson", tmp_path / "packed.ndjson.gz"
+    plain.write_bytes(mark + lines(event(object_id="1")) + mark + lines(event(object_id="2")) + mark)
+    packed.write_bytes(gzip.compress(mark + lines(event(object_id="3"))))
+    with running(tmp_path / "worker.log"):
+        ended = run("import", "events", plain, packed, "-", given=mark + lines(event(object_id="4")))
+    assert ended.stdout == b"accepted 4   stored 4   duplicates 0   dead 0\n"
+
+
+def test_import__files_in_another_encoding_are_refused_in_one_line(engine: Engine, tmp_path: Path) -> None:
+    """UTF-16 and UTF-32, with and without a mark: one error for the file. The other files are imported."""
+    good, text_of = tmp_path / "good.ndjson", lines(*[event(object_id=str(n)) for n in range(9)]).decode()
+    good.write_text(lines(event(object_id="good")).decode())
+    wrong = []
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"):
+        wrong.append(tmp_path / f"{encoding}.ndjson")
+        wrong[-1].write_bytes(text_of.encode(encoding))
+    with running(tmp_path / "worker.log"):
+        ended = run("import", "events", *wrong, good, "-", given=text_of.encode("utf-16"), code=1)
+    assert ended.stdout == b"accepted 1   stored 1   duplicates 0   dead 0\n"
+    errors = [line for line in ended.stderr.decode().splitlines() if ":1: " in line]
+    assert [line.split(": ", 1)[0] for line in errors] == [*(f"{file}:1" for file in wrong), "-:1"]
+    assert {line.split(": ", 1)[1] for line in errors} == {
+        "line: must be UTF-8, but the file is UTF-16 or UTF-32; save it again as UTF-8"
+    }
+
+
 def test_import__unreadable_file_stops_it_before_anything_is_sent(engine: Engine, redis: Redis, tmp_path: Path) -> None:
     """A misspelt name is an error at once, not after half of the files."""
     good = tmp_path / "good.ndjson"
@@ -160,6 +189,17 @@ def test_communities_and_members__are_set_and_listed(engine: Engine) -> None:
             ("discord", "1:2", "Ada")
         ]
     assert b"'ada' is not an account" in run("members", "link", "Ada", "ada", code=2).stderr
+    for command in (("communities", "set", "c", "--name"), ("members", "link")):
+        for name in ("x" * 256, "x" * 100_000, "a\nb", " ", "\udcff"):
+            refused = run(*command, name, *["irc:ada"] * (command[0] == "members"), code=2).stderr.decode()
+            assert "is not a name: use 1–255 characters" in refused
+            assert len(refused) < 250
+    unknown = run("communities", "set", "c", "--timezone", "x" * 100_000, code=2).stderr
+    assert unknown.startswith(b"error: unknown time zone 'xxx")
+    assert len(unknown) < 250
+    for wrong in (("communities", "set", "c", "--timezone"), ("members", "export"), ("members", "forget")):
+        printed = run(*wrong, "Zo\udceb", code=2).stderr
+        assert printed == b"error: 'Zo\\udceb' is not UTF-8: write it again in a terminal that uses UTF-8\n"
     assert b"nothing to set" in run("communities", "set", "c", code=2).stderr
     assert b"did you mean Europe/Berlin" in run("communities", "set", "c", "--timezone", "Europ/Berlin", code=2).stderr
 

@@ -350,7 +350,7 @@ def test_replay__repaired_event_goes_instead_of_what_came(engine: Engine, redis:
     assert b"-: event: must be one JSON object (" in run("dead-letters", "replay", "1", "--event", "-", code=2).stderr
     assert letters(engine) == [(1, "invalid_event", False), (2, "not_json", False)]
     assert not redis.exists(keys.EVENTS)
-    file.write_text(file.read_text().replace('"member_id": 7', '"member_id": "seven"'))
+    file.write_text("\ufeff" + file.read_text().replace('"member_id": 7', '"member_id": "seven"'))
     done = ["chosen 1   sent 1   left 0", "stored 1   duplicates 0   dead again 0   sent as they came 0"]
     with running(tmp_path / "worker.log"):
         assert replay("1", "--event", file) == done

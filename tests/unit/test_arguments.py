@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from participation.cli.arguments import parse_moment, parse_word
+from participation.cli.arguments import parse_moment, parse_name, parse_word
 from participation.errors import ConfigError
 
 NOW = datetime(2026, 3, 29, 12, 30, 15, 250, UTC)
@@ -49,3 +49,20 @@ def test_parse_word__takes_printable_text_without_spaces() -> None:
     for wrong in ("", "a b", "a\n", "\x00", "\udcff"):
         with pytest.raises(ConfigError, match=r"^--reason: .* is not valid"):
             parse_word("--reason", wrong)
+
+
+@pytest.mark.parametrize("name", ["a", "The Harbour", "x" * 255, "Hafen 🏴\u200d☠️", "مرفأ", "a\u00a0b"])
+def test_parse_name__takes_what_people_call_things(name: str) -> None:
+    """Any script, and emoji that are joined from several characters."""
+    assert parse_name("--name", name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "  ", "\u3000", "x" * 256, "x" * 100_000, "a\nb", "a\0", "\x1b[2J", "a\u2028", "\u202eabc", "\udcff"]
+)
+def test_parse_name__refuses_what_no_one_can_read(name: str) -> None:
+    """Too long, blank, or with characters that control the terminal or disguise another name. The error is short."""
+    with pytest.raises(ConfigError, match=r"^--name: .* is not a name: use 1–255 characters") as refused:
+        parse_name("--name", name)
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 250

@@ -218,7 +218,7 @@ def test_wrong_url__is_named_and_never_shown(
         ("COMPUTE_INTERVAL_SECONDS", ["0.9", "-1", "nan", "inf"]),
         ("PARTITIONS_AHEAD_MONTHS", ["0", "25", "-1"]),
         ("DELETION_GRACE_DAYS", ["-1", "3651", "x", ""]),
-        ("PRIVACY_CONTACT", ["x" * 201]),
+        ("PRIVACY_CONTACT", ["x" * 201, "a\nb", " ", "\x1b[2Jx"]),
         ("BATCH_RETENTION_DAYS", ["0", "-1", "x"]),
         ("TELEGRAM_API_URL", ["", "api.telegram.org", "ftp://h", "http://", "http://h:x", "https://h/bot{token}"]),
     ],
@@ -276,3 +276,9 @@ def test_settings__cannot_be_changed() -> None:
     """What was read stays as it was."""
     with pytest.raises(ValidationError, match="frozen"):
         load().batch_size = 1  # type: ignore[misc]
+
+
+def test_env__with_a_byte_order_mark_is_read_from_its_first_line() -> None:
+    """Some editors write this mark. It would hide the first setting without a word."""
+    Path(".env").write_bytes(b"\xef\xbb\xbfREDIS_URL=redis://bom\n")
+    assert load().redis() == "redis://bom"

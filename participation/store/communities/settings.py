@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from sqlalchemy import Connection, Engine, text
 
 from participation.errors import ConfigError, Unavailable
+from participation.event import quoted
 from participation.store import locks
 from participation.store.communities import zones
 from participation.store.database import transaction
@@ -116,7 +117,7 @@ def require(connection: Connection, community_id: str) -> None:
     if community_id not in known:
         near = get_close_matches(community_id, known, n=3, cutoff=0.5)
         advice = f"did you mean {' or '.join(near)}?" if near else "see `participation communities list`"
-        raise ConfigError(f"unknown community {community_id!r}: {advice}")
+        raise ConfigError(f"unknown community {quoted(community_id)}: {advice}")
 
 
 def list_communities(connection: Connection) -> list[Community]:

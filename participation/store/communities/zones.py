@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection, text
 
 from participation.errors import ConfigError
+from participation.event import quoted
 
 INSTEAD: Final = {
     "CET": "Europe/Brussels",
@@ -83,7 +84,7 @@ def canonical(connection: Connection, name: str) -> str:
         raise ConfigError(f"the time zone {name!r} does not mean the same on every server: use {_instead(name, known)}")
     near = get_close_matches(name, known.values(), n=3, cutoff=0.5)
     advice = f"did you mean {' or '.join(near)}?" if near else f"use {_EXAMPLE}"
-    raise ConfigError(f"unknown time zone {name!r}: {advice}")
+    raise ConfigError(f"unknown time zone {quoted(name)}: {advice}")
 
 
 def in_use(connection: Connection) -> list[ZoneInUse]:
