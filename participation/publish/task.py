@@ -14,6 +14,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from participation import event, message, redis_client, settings
+from participation.errors import ParticipationError
 from participation.event import Event
 from participation.publish.sender import Sender, raise_unavailable
 
@@ -35,9 +36,9 @@ class TrackEvent(_Task):
     ) -> AsyncResult[None]:
         """Send the event; when this returns, Redis has acknowledged it. `delay(event)` calls this.
 
-        Raises `InvalidEvent` before anything is sent. Raises `Unavailable` if Redis refuses or does not answer within
-        `PARTICIPATION_PUBLISH_TIMEOUT_SECONDS`. Then it is unknown whether Redis took the event, and sending the same
-        event again is safe.
+        Raises `InvalidEvent`, or `ConfigError` for a wrong option, before anything is sent. Raises `Unavailable` if
+        Redis refuses or does not answer within `PARTICIPATION_PUBLISH_TIMEOUT_SECONDS`. Then it is unknown whether
+        Redis took the event, and sending the same event again is safe.
         """
         given = event.decode(message.only_event(args or (), kwargs or {}))
         try:
@@ -73,22 +74,38 @@ class TrackEvent(_Task):
         return cast("AsyncResult[None]", PromiseProxy(partial(self.AsyncResult, task_id)))
 
     def _publish(
-        self, payload: Mapping[str, object], positional: Sequence[Any], options: dict[str, Any]
+        self, payload: Mapping[str, object], positional: Sequence[Any], options: Mapping[str, Any]
     ) -> AsyncResult[None]:
-        """Send the event through Celery's own publisher."""
-        options["headers"] = {**(options.get("headers") or {}), **message.sent_at_header()}
-        options.setdefault("retry", False)
+        """Send the event through Celery's own publisher. Raises `ConfigError` if it cannot use the options."""
+        from participation.publish import options as checks
+
+        checks.check(options)
+        try:
+            result = self._publish_twice(payload, positional, options)
+        except ParticipationError:
+            raise  # of the task itself, in a program that runs its tasks itself
+        except Exception as error:
+            if self.app.conf.task_always_eager or not checks.is_callers(error):
+                raise
+            raise checks.refused(error, options) from error
+        if isinstance(result, EagerResult):
+            result.maybe_throw()
+        return result
+
+    def _publish_twice(
+        self, payload: Mapping[str, object], positional: Sequence[Any], options: Mapping[str, Any]
+    ) -> AsyncResult[None]:
+        """Send the event, and once more if the connection was closed."""
+        headers = {**(options.get("headers") or {}), **message.sent_at_header()}
+        given = {"retry": False, **options, "headers": headers}
         begun = time.monotonic()
         try:
-            result = super().apply_async((payload,), {}, *positional, **options)
+            return super().apply_async((payload,), {}, *positional, **given)
         except (OperationalError, RedisError, OSError):
             # A connection that Redis has closed fails at once. A new one may work.
             if time.monotonic() - begun > self._limit / 4:
                 raise
-            result = super().apply_async((payload,), {}, *positional, **options)
-        if isinstance(result, EagerResult):
-            result.maybe_throw()
-        return result
+            return super().apply_async((payload,), {}, *positional, **given)
 
     def is_watched(self) -> bool:
         """Return whether Celery must send: the program runs tasks itself, or listens to Celery's publish signals."""

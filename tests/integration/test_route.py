@@ -17,7 +17,7 @@ from celery.signals import after_task_publish
 from redis import Redis
 from sqlalchemy import Engine, text
 
-from participation import Event, EventType, InvalidEvent, Unavailable, keys, message, tasks, track_event
+from participation import ConfigError, Event, EventType, InvalidEvent, Unavailable, keys, message, tasks, track_event
 from participation.app import app
 from participation.event import decode, event_id
 from participation.store.database import connect
@@ -157,7 +157,7 @@ def test_delay__connection_that_redis_has_cut_is_replaced(
     assert redis.llen(keys.EVENTS) == 2
 
 
-@pytest.mark.parametrize("options", [{}, {"priority": 0}])
+@pytest.mark.parametrize("options", [{}, {"priority": 0}, {"compression": "gzip"}])
 def test_delay__full_redis_says_that_the_event_was_not_taken(
     environment: None, redis: Redis, options: dict[str, Any]
 ) -> None:
@@ -168,6 +168,45 @@ def test_delay__full_redis_says_that_the_event_was_not_taken(
             track_event.apply_async((event(),), **options)
     finally:
         redis.config_set("maxmemory", 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"compression": "nope"}, "compression='nope': workers unpack only gzip, bzip2 and lzma"),
+        ({"compression": "zstd"}, "compression='zstd': workers unpack only"),
+        ({"compression": 7}, "compression=7: workers unpack only"),
+        ({"compression": ["gzip"]}, r"compression=\['gzip'\]: workers unpack only"),
+        ({"serializer": "nope"}, "serializer='nope': workers read only JSON"),
+        ({"serializer": "pickle"}, "serializer='pickle': workers read only JSON"),
+        ({"queue": "other"}, "queue='other': events go to the queue participation.events"),
+        ({"exchange": "e", "routing_key": "r"}, "exchange='e': events go to the queue participation.events"),
+        ({"routing_key": "r"}, "routing_key='r': events go to the queue participation.events"),
+        ({"countdown": "soon"}, r"these options \(countdown\): TypeError"),
+        ({"expires": "soon"}, r"these options \(expires\): ValueError"),
+        ({"delivery_mode": "x"}, r"these options \(delivery_mode\): OperationalError: 'x'"),
+        ({"headers": {"x": object()}}, r"these options \(headers\): .*not JSON serializable"),
+        ({"link_error": object()}, r"these options \(link_error\): EncodeError"),
+        ({"retry": True, "retry_policy": {"x": 1}}, r"these options \(retry, retry_policy\): TypeError"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_apply_async__wrong_option_is_the_callers_error(
+    environment: None, redis: Redis, options: dict[str, Any], rule: str
+) -> None:
+    """A caller who sends again after `Unavailable` would send for ever. Nothing is sent to where no worker reads."""
+    with pytest.raises(ConfigError, match=rule):
+        track_event.apply_async((event(),), **options)
+    assert [*redis.scan_iter(_type="list")] == []
+
+
+@pytest.mark.usefixtures("worker")
+def test_apply_async__compressions_that_workers_unpack_are_stored(redis: Redis, engine: Engine) -> None:
+    """With each name that kombu has for them, and with the name of the queue."""
+    for compression in ("gzip", "zlib", "bzip2", "lzma", "xz"):
+        track_event.apply_async((event(object_id=compression),), compression=compression, queue=keys.EVENTS)
+    eventually(lambda: at_rest(redis, engine, 5))
+    assert len(stored(engine)) == 5
 
 
 def test_delay__invalid_event_raises_and_sends_nothing(redis: Redis, engine: Engine) -> None:
