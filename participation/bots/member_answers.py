@@ -74,6 +74,14 @@ You can use these commands:
 Answered = TypeVar("Answered")
 
 
+def registered(names: Iterable[str], *, member_commands: bool) -> str:
+    """Return a line for the operator of a bundled bot: which commands the platform lists now, or no longer."""
+    listed = ", ".join(f"/{name}" for name in names)
+    if member_commands:
+        return f"commands: added or changed {listed}"
+    return f"commands: removed {listed}, because the bot was started without --member-commands"
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A text for the member, and a file if `content` is not None."""

@@ -20,6 +20,7 @@ from participation.bots.member_answers import COMMANDS
 from participation.local.valkey import Valkey
 from tests.standins.discord import TOKEN, Discord, standing_in, until
 from tests.standins.discord_harbour import ADA, BEN, FORUM, GENERAL, ROOM, harbour, online, play
+from tests.standins.discord_payloads import registered
 from tests.worker import SECONDS
 
 PROGRAM: Final = Path(sys.executable).with_name("participation")
@@ -153,6 +154,7 @@ def test_run__records_and_stops_cleanly(queue: Redis, number: signal.Signals, mo
             await platform.settle()
             process.send_signal(number)
         assert {command["name"] for command in platform.commands} == {*COMMANDS}
+        assert {method for method, _ in platform.command_changes} == {"POST"}
 
     play(scenario)
     assert sent(queue) == [
@@ -160,6 +162,69 @@ def test_run__records_and_stops_cleanly(queue: Redis, number: signal.Signals, mo
         ("MESSAGE_SENT", "1", "100"),
         ("VOICE_PRESENT", "2", "209"),
     ]
+
+
+STATION: Final = {"type": 3, "name": "station", "description": "Which one"}
+RADIO: Final = {"name": "radio", "description": "Play a station", "options": [STATION]}
+MENU: Final = {"name": "privacy", "type": 3}
+"""A command of another type may have the same name."""
+
+
+async def run_once(platform: Discord, *arguments: str) -> list[str]:
+    """Start the bundled bot and stop it. Return the lines that it printed about commands."""
+    before = platform.identified
+    process = await start(platform, PROGRAM, "bot", "discord", *arguments)
+    await until(lambda: platform.identified > before or process.returncode is not None)
+    if "--check" not in arguments:
+        process.send_signal(signal.SIGTERM)
+    out, err = await asyncio.wait_for(process.communicate(), SECONDS)
+    assert process.returncode == 0, err.decode()
+    return [line for line in out.decode().splitlines() if line.startswith("commands: ")]
+
+
+def test_commands__of_a_bot_that_exists_stay(queue: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours are added one by one, sent once, and removed one by one when the option is gone. The check changes none."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://asked.by.nobody/yet")
+    listed = ", ".join(f"/{name}" for name in COMMANDS)
+
+    async def scenario(platform: Discord) -> None:
+        harbour(platform)
+        theirs = [registered(RADIO | {"description_localizations": {"de": "x"}}), registered(MENU)]
+        platform.commands = [*theirs]
+        assert await run_once(platform, "--member-commands") == [f"commands: added or changed {listed}"]
+        assert platform.commands[:2] == theirs
+        assert {each["name"]: each["description"] for each in platform.commands[2:]} == COMMANDS
+        assert len(platform.command_changes) == len(COMMANDS)
+        assert await run_once(platform, "--member-commands") == []
+        assert await run_once(platform, "--check") == []
+        assert len(platform.command_changes) == len(COMMANDS)
+        (removed,) = await run_once(platform)
+        assert removed == f"commands: removed {listed}, because the bot was started without --member-commands"
+        assert platform.commands == theirs
+
+    play(scenario)
+
+
+def test_commands__one_that_differs_is_changed_and_is_never_removed(
+    queue: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bot's own /privacy is replaced when ours is turned on. Without the option it is not ours, and stays."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://asked.by.nobody/yet")
+    ours = [registered({"name": name, "description": text}) for name, text in COMMANDS.items()]
+    own = registered({"name": "privacy", "description": COMMANDS["privacy"], "options": RADIO["options"]})
+
+    async def scenario(platform: Discord) -> None:
+        harbour(platform)
+        platform.commands = [own]
+        assert await run_once(platform) == []
+        assert platform.commands == [own]
+        platform.commands = [own, *ours[1:]]
+        assert await run_once(platform, "--member-commands") == ["commands: added or changed /privacy"]
+        assert platform.command_changes == [("POST", "/applications/901/commands")]
+        assert platform.commands[:-1] == ours[1:]
+        assert platform.commands[-1]["options"] == []
+
+    play(scenario)
 
 
 def test_example__answers_and_records(queue: Redis) -> None:

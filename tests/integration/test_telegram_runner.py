@@ -193,23 +193,82 @@ def test_run__says_that_another_program_polls_and_goes_on(
     assert SECRET not in written
 
 
-def test_run__with_commands_for_members_shows_them_in_private_chats(
-    redis: Redis, server: Telegram, logged: Callable[[], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The bot adds the commands to Telegram's menu."""
-    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x")
+def started(server: Telegram, *, member_commands: bool) -> list[str]:
+    """Run the bot until it polls, and return the lines that it printed about commands."""
+    polls = len(server.called("getUpdates"))
 
     def script() -> None:
-        server.wait_until_polled()
+        eventually(lambda: len(server.called("getUpdates")) > polls)
         os.kill(os.getpid(), signal.SIGTERM)
 
+    said: list[str] = []
     thread = threading.Thread(target=script)
     thread.start()
-    assert run(print, only_check=False, member_commands=True) == 0
+    assert run(said.append, only_check=False, member_commands=member_commands) == 0
     thread.join()
-    (shown,) = server.called("setMyCommands")
-    assert [each["command"] for each in shown.parameters["commands"]] == [*COMMANDS]
-    assert shown.parameters["scope"] == {"type": "all_private_chats"}
+    return [line for line in said if line.startswith("commands: ")]
+
+
+@pytest.fixture
+def database(redis: Redis, logged: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x")
+
+
+OURS = [{"command": name, "description": text} for name, text in COMMANDS.items()]
+LISTED = ", ".join(f"/{name}" for name in COMMANDS)
+HELP = {"command": "help", "description": "Show what this bot can do"}
+HILFE = {"command": "help", "description": "Zeigt, was dieser Bot kann"}
+PRIVATE, DEFAULT, GERMAN = ("all_private_chats", ""), ("default", ""), ("default", "de")
+
+
+def test_commands__of_a_new_bot_are_listed_in_private_chats_and_sent_once(database: None, server: Telegram) -> None:
+    """The second start changes nothing. A start without the option removes them."""
+    assert started(server, member_commands=True) == [f"commands: added or changed {LISTED}"]
+    assert server.menus == {PRIVATE: OURS}
+    assert started(server, member_commands=True) == []
+    assert len(server.called("setMyCommands")) == 1
+    assert started(server, member_commands=False) == [
+        f"commands: removed {LISTED}, because the bot was started without --member-commands"
+    ]
+    assert server.menus == {PRIVATE: []}
+    assert started(server, member_commands=False) == []
+
+
+@pytest.mark.parametrize("menu", [PRIVATE, DEFAULT])
+def test_commands__of_a_bot_that_exists_stay(database: None, server: Telegram, menu: tuple[str, str]) -> None:
+    """Ours are added to the list that private chats show. No list hides another, and other lists stay as they are."""
+    groups = ("all_group_chats", "")
+    before = {menu: [HELP], GERMAN: [HILFE], groups: [HELP]}
+    server.menus = dict(before)
+    started(server, member_commands=True)
+    assert server.menus == {**before, menu: [HELP, *OURS]}
+    started(server, member_commands=False)
+    assert server.menus == before
+
+
+def test_commands__one_that_differs_is_changed_and_is_never_removed(database: None, server: Telegram) -> None:
+    """The bot's own /privacy is replaced when ours is turned on. Without the option it is not ours, and stays."""
+    own = {"command": "privacy", "description": "The policy of this club"}
+    server.menus = {DEFAULT: [own, HELP]}
+    assert started(server, member_commands=False) == []
+    assert server.menus == {DEFAULT: [own, HELP]}
+    server.menus = {DEFAULT: [own, HELP, *OURS[1:]]}
+    assert started(server, member_commands=True) == ["commands: added or changed /privacy"]
+    assert server.menus == {DEFAULT: [HELP, *OURS[1:], OURS[0]]}
+
+
+def test_commands__a_list_of_an_older_version_no_longer_hides_the_bots_own(database: None, server: Telegram) -> None:
+    """Older versions set a list for private chats, which Telegram shows instead of the default one."""
+    server.menus = {PRIVATE: OURS, DEFAULT: [HELP]}
+    started(server, member_commands=True)
+    assert server.menus == {PRIVATE: [], DEFAULT: [HELP, *OURS]}
+
+
+def test_check__leaves_the_commands_as_they_are(redis: Redis, server: Telegram) -> None:
+    """Another program may run with this token."""
+    server.menus = {PRIVATE: OURS}
+    checked(0)
+    assert server.menus == {PRIVATE: OURS}
 
 
 def test_run__without_redis_ends_before_it_takes_any_update(

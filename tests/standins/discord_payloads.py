@@ -203,7 +203,13 @@ def partial_guild(guild_id: int) -> Payload:
 
 def registered(command: Payload) -> Payload:
     """Return a command as Discord returns it after it was registered."""
-    known = {"id": "1", "application_id": "901", "version": "1", "default_member_permissions": None, "type": 1}
+    known = {
+        "id": str(next(_increments)),
+        "application_id": "901",
+        "version": "1",
+        "default_member_permissions": None,
+        "type": 1,
+    }
     return known | {"description": "", "options": []} | command
 
 

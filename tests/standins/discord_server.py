@@ -38,6 +38,9 @@ INTENTS: Final = {
 }
 """The bit of the intent that each kind of update needs. Other kinds need `guilds`, bit 0, or none."""
 
+COMMANDS: Final = f"/applications/{APPLICATION_ID}/commands"
+"""The path of the global commands."""
+
 MEMBERS_BIT: Final = 1 << 1
 SECONDS: Final = 180.0
 """As in `tests.worker`, which is not imported here, so that programs with this stand-in need not load it."""
@@ -57,7 +60,8 @@ class Session:
 class Server:
     """The server. may_have_members: whether the privileged intent is turned on in the developer portal.
 
-    The bot's requests are in `answers` (to interactions), `files` (of the answers), `commands` and `posted` (messages).
+    The bot's requests are in `answers` (to interactions), `files` (of the answers) and `posted` (messages). `commands`
+    has its registered slash commands, and `command_changes` the requests that changed them, as method and path.
     """
 
     def __init__(self) -> None:
@@ -70,6 +74,7 @@ class Server:
         self.answered_id = 0
         self.files: list[bytes] = []
         self.commands: list[Payload] = []
+        self.command_changes: list[tuple[str, str]] = []
         self.posted: list[Payload] = []
         self._sessions: dict[str, Session] = {}
         self._session: Session | None = None
@@ -126,10 +131,22 @@ class Server:
             body = await request.json()
         if path.startswith(("/interactions", "/webhooks")):
             self.answers.append(body or {})
-        elif path.endswith("/commands"):
-            self.commands = body
+        elif path.startswith(COMMANDS) and request.method != "GET":
+            self._change_commands(request.method, path, body)
         elif path.endswith("/messages"):
             self.posted.append(body)
+
+    def _change_commands(self, method: str, path: str, body: Any) -> None:
+        """Do as Discord does: PUT replaces all commands, POST replaces the one with the same type and name."""
+        self.command_changes.append((method, path))
+        match method:
+            case "PUT":
+                self.commands = [*map(shapes.registered, body)]
+            case "POST":
+                new = shapes.registered(body)
+                self.commands = [each for each in self.commands if not is_same(each, new)] + [new]
+            case "DELETE":
+                self.commands = [each for each in self.commands if each["id"] != path.rpartition("/")[2]]
 
     def _answer(self, method: str, path: str) -> Any:
         now = datetime.now(UTC)
@@ -146,7 +163,7 @@ class Server:
             "/oauth2/applications/@me": self._application,
             "/applications/@me": self._application,
             "/gateway/bot": lambda: shapes.gateway(self.gateway),
-            f"/applications/{APPLICATION_ID}/commands": lambda: [*map(shapes.registered, self.commands)],
+            COMMANDS: lambda: self.commands[-1] if method == "POST" else self.commands,
         }
         if path not in known:
             raise web.HTTPNotFound(text=f"{method} {path}")
@@ -327,6 +344,11 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(SECONDS):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+def is_same(command: Payload, other: Payload) -> bool:
+    """Return whether two commands replace each other."""
+    return (command["type"], command["name"]) == (other["type"], other["name"])
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

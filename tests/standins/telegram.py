@@ -27,7 +27,7 @@ FOR_ADMINISTRATORS: Final = ("chat_member", "message_reaction", "message_reactio
 BY_DEFAULT: Final = tuple(kind for kind in UPDATE_KINDS if kind not in FOR_ADMINISTRATORS)
 """The types that Telegram sends if the bot names none."""
 
-DONE: Final = ("answerCallbackQuery", "setMyCommands", "sendChatAction", "deleteMessage")
+DONE: Final = ("answerCallbackQuery", "sendChatAction", "deleteMessage")
 """Methods that return true."""
 
 
@@ -53,6 +53,7 @@ class Telegram:
 
     administrator_in: the chats in which the bot is an administrator. Only there it gets reactions, joins and leaves.
     statuses: the bot's status in other chats. me: the answer of getMe. refuse: the error for a method.
+    menus: the bot's lists of commands, by the scope's type and the language.
     """
 
     def __init__(self) -> None:
@@ -63,6 +64,7 @@ class Telegram:
         self.allowed: tuple[str, ...] = BY_DEFAULT
         self.calls: list[Call] = []
         self.refuse: dict[str, Refused] = {}
+        self.menus: dict[tuple[str, str], list[Json]] = {}
         self._updates: list[Json] = []
         self._confirmed: list[Json] = []
         self._last_id = 100_000
@@ -173,12 +175,15 @@ class Telegram:
             return await self._get_updates(given)
         if method in DONE:
             return True
-        answers: Mapping[str, Callable[[Json], Json | bool]] = {
+        answers: Mapping[str, Callable[[Json], Json | list[Json] | bool]] = {
             "getMe": lambda _: self.me,
             "setWebhook": self._set_webhook,
             "deleteWebhook": self._set_webhook,
             "getWebhookInfo": self._webhook_info,
             "getChatMember": self._member,
+            "getMyCommands": lambda given: self.menus.get(_menu(given), []),
+            "setMyCommands": self._set_menu,
+            "deleteMyCommands": self._set_menu,
             "sendMessage": self._sent,
             "sendDocument": self._sent,
             "editMessageText": self._sent,
@@ -226,6 +231,10 @@ class Telegram:
         if kinds is not None:
             self.allowed = tuple(kinds) or BY_DEFAULT
 
+    def _set_menu(self, given: Json) -> bool:
+        self.menus[_menu(given)] = list(given.get("commands", []))
+        return True
+
     def _member(self, given: Json) -> Json:
         chat_id = int(given["chat_id"])
         if chat_id in self.administrator_in:
@@ -239,6 +248,10 @@ class Telegram:
         chat = {"id": int(given["chat_id"]), "type": "private" if int(given["chat_id"]) > 0 else "supergroup"}
         content = {"text": given["text"]} if "text" in given else {"document": {"file_id": "d", "file_unique_id": "d"}}
         return {"message_id": self._message_id, "date": 1_773_144_000, "chat": chat, "from": OURSELVES, **content}
+
+
+def _menu(given: Json) -> tuple[str, str]:
+    return given.get("scope", {"type": "default"})["type"], given.get("language_code", "")
 
 
 def _value(value: Any) -> Any:

@@ -22,14 +22,14 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import Response, TelegramMethod
 from aiogram.methods.base import TelegramType
-from aiogram.types import BotCommand, BotCommandScopeAllPrivateChats
 from aiogram.utils.token import TokenValidationError
 
 from participation import log, settings
+from participation.bots.aiogram import menu
 from participation.bots.aiogram.dispatcher import Participation
 from participation.bots.bot_api import self_check
 from participation.bots.bot_api.chats import Chats
-from participation.bots.member_answers import COMMANDS
+from participation.bots.member_answers import registered
 from participation.errors import ConfigError, Unavailable
 from participation.settings import Settings
 
@@ -83,9 +83,8 @@ async def _run(configured: Settings, token: str, say: Say, *, only_check: bool, 
         bot.session.middleware(_explain_conflicts)
         dispatcher = Dispatcher(disable_fsm=True)
         Participation(member_commands=member_commands).setup(dispatcher)
-        if member_commands:
-            commands = [BotCommand(command=name, description=text) for name, text in COMMANDS.items()]
-            await bot.set_my_commands(commands, BotCommandScopeAllPrivateChats())
+        if changed := await (menu.add if member_commands else menu.remove)(bot):
+            say(registered(changed, member_commands=member_commands))
         say("running; Ctrl-C stops it")
         await dispatcher.start_polling(bot, close_bot_session=False)
     say("stopped")

@@ -15,9 +15,10 @@ import discord
 from discord.ext import commands
 
 from participation import settings
-from participation.bots.discord import self_check
+from participation.bots.discord import registration, self_check
 from participation.bots.discord.adapter import ParticipationCog
 from participation.bots.discord.member_commands import MemberCommands
+from participation.bots.member_answers import registered
 from participation.errors import ConfigError, Unavailable
 
 VARIABLE: Final = "PARTICIPATION_DISCORD_TOKEN"
@@ -65,7 +66,7 @@ def run(say: Say, *, only_check: bool, member_commands: bool) -> int:
 
 async def _run(token: str, say: Say, *, only_check: bool, member_commands: bool) -> int:
     found = [*self_check.portal(await _flags(token))]
-    async with _Bot(has_members_intent=not found, has_commands=member_commands and not only_check) as bot:
+    async with _Bot(say, has_members_intent=not found, has_commands=None if only_check else member_commands) as bot:
         if not only_check:
             await bot.add_cog(ParticipationCog(bot))
         work = asyncio.create_task(bot.start(token, reconnect=not only_check))
@@ -112,12 +113,18 @@ def _print_findings(bot: discord.Client, found: list[str], say: Say) -> None:
 
 
 class _Bot(commands.Bot):
-    def __init__(self, *, has_members_intent: bool, has_commands: bool) -> None:
+    """has_commands: whether Discord lists the member commands. None leaves the list as it is."""
+
+    def __init__(self, say: Say, *, has_members_intent: bool, has_commands: bool | None) -> None:
         wanted = {name: True for name in self_check.INTENTS if name != "members" or has_members_intent}
         super().__init__(commands.when_mentioned, intents=discord.Intents(**wanted), help_command=None)
+        self._say = say
         self._has_commands = has_commands
 
     async def setup_hook(self) -> None:
+        if self._has_commands is None:
+            return
         if self._has_commands:
             await self.add_cog(MemberCommands())
-            await self.tree.sync()
+        if changed := await (registration.add if self._has_commands else registration.remove)(self.tree):
+            self._say(registered(changed, member_commands=self._has_commands))
