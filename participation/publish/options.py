@@ -45,13 +45,17 @@ def _check_compression(name: object) -> None:
 
 def is_callers(error: Exception) -> bool:
     """Return whether the caller's arguments caused the error. kombu wraps some of them in an `OperationalError`."""
-    return isinstance(error.__cause__ if isinstance(error, OperationalError) else error, WRONG)
+    return isinstance(_unwrapped(error), WRONG)
 
 
 def refused(error: Exception, options: Mapping[str, Any]) -> ConfigError:
     """Return the error for a call that Celery cannot make."""
-    names = ", ".join(sorted(options)) or "none"
+    names, cause = ", ".join(sorted(options)) or "none", _unwrapped(error)
     return ConfigError(
-        f"Celery cannot send an event with these options ({names}): {type(error).__name__}: {error}; correct them, or "
+        f"Celery cannot send an event with these options ({names}): {type(cause).__name__}: {cause}; correct them, or "
         "leave them out"
     )
+
+
+def _unwrapped(error: Exception) -> BaseException | None:
+    return error.__cause__ if isinstance(error, OperationalError) else error

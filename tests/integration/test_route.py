@@ -184,7 +184,7 @@ def test_delay__full_redis_says_that_the_event_was_not_taken(
         ({"routing_key": "r"}, "routing_key='r': events go to the queue participation.events"),
         ({"countdown": "soon"}, r"these options \(countdown\): TypeError"),
         ({"expires": "soon"}, r"these options \(expires\): ValueError"),
-        ({"delivery_mode": "x"}, r"these options \(delivery_mode\): OperationalError: 'x'"),
+        ({"delivery_mode": "x"}, r"these options \(delivery_mode\): KeyError: 'x'"),
         ({"headers": {"x": object()}}, r"these options \(headers\): .*not JSON serializable"),
         ({"link_error": object()}, r"these options \(link_error\): EncodeError"),
         ({"retry": True, "retry_policy": {"x": 1}}, r"these options \(retry, retry_policy\): TypeError"),
