@@ -47,6 +47,33 @@ class Throttle:
         return is_due
 
 
+class Outage:
+    """Logs a warning when something stops working, and another one when it works again, each once.
+
+    failed, recovered: the names of the two events. advice: what happens meanwhile, and what to do. An outage that
+    begins less than `seconds` after the last one is not logged.
+    """
+
+    def __init__(self, failed: str, recovered: str, advice: str, seconds: float) -> None:
+        self._failed, self._recovered, self._advice, self._seconds = failed, recovered, advice, seconds
+        self._begun_at: float | None = None
+        self._next_at = 0.0
+
+    def begin(self, detail: object) -> None:
+        """Log the outage with its cause, unless it is known."""
+        now = time.monotonic()
+        if self._begun_at is None and now >= self._next_at:
+            self._begun_at = now
+            event(self._failed, level=logging.WARNING, advice=self._advice, stacklevel=2, detail=detail)
+
+    def end(self) -> None:
+        """Log that the outage is over, if there was one."""
+        if self._begun_at is not None:
+            seconds, self._begun_at = time.monotonic() - self._begun_at, None
+            self._next_at = time.monotonic() + self._seconds
+            event(self._recovered, level=logging.WARNING, stacklevel=2, outage_seconds=seconds)
+
+
 def _text(name: str, advice: str, fields: dict[str, object]) -> str:
     line = " ".join([name, *(f"{field}={_value(value)}" for field, value in fields.items())])
     return f"{line}: {advice}" if advice else line

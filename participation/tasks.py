@@ -39,6 +39,9 @@ LONGEST_PAUSE_SECONDS = 15.0
 REASON_CHARACTERS = 500
 """Maximum length of an unexpected error in the log line of the worker that it stops, in characters."""
 
+REQUEST = "participation.worker:StoringRequest"
+"""The class of a task's request in the main process of a worker. Only workers load it."""
+
 REDIS_TIMEOUT_SECONDS = 30.0
 """Longest wait for an answer of Redis while a batch is read."""
 
@@ -95,7 +98,7 @@ def track_events(
     return send_events(track_event, events, queue_limit)
 
 
-@app.task(name=keys.FLUSH_BATCH, bind=True, max_retries=None, shared=False)
+@app.task(name=keys.FLUSH_BATCH, Request=REQUEST, bind=True, max_retries=None, shared=False)
 def flush_batch(self: Task[Any, Any], batch_id: str) -> dict[str, int] | None:
     """Store a claimed batch; return the counts of its events, or None if it was stored before.
 
@@ -114,7 +117,7 @@ def flush_batch(self: Task[Any, Any], batch_id: str) -> dict[str, int] | None:
     return asdict(counts) if counts else None
 
 
-@app.task(name=keys.COMPUTE_DUE_DAYS, shared=False)
+@app.task(name=keys.COMPUTE_DUE_DAYS, Request=REQUEST, shared=False)
 def compute_due_days() -> int:
     """Send a task for every local day that has ended and changed since it was computed; return how many there are."""
     from participation.highlights.compute import list_due_days
@@ -126,7 +129,7 @@ def compute_due_days() -> int:
     return len(days)
 
 
-@app.task(name=keys.COMPUTE_HIGHLIGHTS, autoretry_for=(Unavailable,), retry_backoff=True, shared=False)
+@app.task(name=keys.COMPUTE_HIGHLIGHTS, Request=REQUEST, autoretry_for=(Unavailable,), retry_backoff=True, shared=False)
 def compute_highlights(community_id: str, highlight_date: str) -> bool:
     """Compute one local day of a community; return False if the community is unknown.
 
@@ -139,7 +142,14 @@ def compute_highlights(community_id: str, highlight_date: str) -> bool:
         return compute_day(connection, community_id, date.fromisoformat(highlight_date))
 
 
-@app.task(name=keys.NOTE_PRESENCE, autoretry_for=(Unavailable,), retry_backoff=True, max_retries=None, shared=False)
+@app.task(
+    name=keys.NOTE_PRESENCE,
+    Request=REQUEST,
+    autoretry_for=(Unavailable,),
+    retry_backoff=True,
+    max_retries=None,
+    shared=False,
+)
 def note_presence(notice: object = None) -> bool:
     """Store that a bot was removed from a community, or is in it again.
 
@@ -159,7 +169,7 @@ def note_presence(notice: object = None) -> bool:
         return store_presence(connection, presence)
 
 
-@app.task(name=keys.MAINTAIN, shared=False)
+@app.task(name=keys.MAINTAIN, Request=REQUEST, shared=False)
 def maintain() -> list[str]:
     """Create the coming partitions, and delete rows of old batches and data of communities whose bot was removed.
 

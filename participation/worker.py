@@ -5,16 +5,18 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from celery import bootsteps
 from celery.exceptions import WorkerShutdown
 from celery.platforms import EX_FAILURE
 from celery.signals import worker_init, worker_process_init
-from celery.worker import consumer
+from celery.worker import consumer, request
 from celery.worker.control import control_command
 from redis import RedisError
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from participation import events_queue, extras, keys, log, redis_client, settings
 from participation.app import app, ignored_brokers
@@ -37,7 +39,12 @@ YOUNG_OBJECTS = 100_000
 """Number of new objects after which a worker process collects garbage. Far more than Python's default."""
 
 WARN_SECONDS = 10.0
-"""Shortest time between two log lines about the same problem with Redis."""
+"""Shortest time between two outages of the same server that are logged."""
+
+REFUSED_SECONDS = 2.0
+"""Pause after Redis refused a command that Celery needs."""
+
+CLAIM_ADVICE = "events wait in Redis, and nothing is lost: `participation doctor` shows what to correct"
 
 
 @worker_init.connect
@@ -126,15 +133,60 @@ def stop_worker(_state: Any, reason: str) -> None:
     raise WorkerShutdown(EX_FAILURE)
 
 
+class StoringRequest(request.Request):
+    """A task in the main process of the worker. Logs once when tasks begin to fail, and once when they work again.
+
+    Its own processes cannot do that, because each of them would log it.
+    """
+
+    outage = log.Outage(
+        "storing_failed", "storing_works", "nothing is lost: it is tried again until it works", WARN_SECONDS
+    )
+    has_failed = False
+
+    def on_retry(self, exc_info: Any) -> None:
+        self._note(exc_info)
+        super().on_retry(exc_info)
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
+        self._note(exc_info)
+        super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def acknowledge(self) -> None:
+        """Called once for each task, because tasks are acknowledged late."""
+        super().acknowledge()
+        if not self.has_failed:
+            self.outage.end()
+
+    def _note(self, exc_info: Any) -> None:
+        self.has_failed = True
+        raised = getattr(exc_info.exception, "exc", None) or exc_info.exception
+        if isinstance(raised, Unavailable):
+            self.outage.begin(raised)
+
+
 class Consumer(consumer.Consumer):
     """Celery's consumer. When it reconnects to a full Redis, it makes room before it declares its queues."""
 
+    outage = log.Outage("redis_refuses", "redis_works", CLAIM_ADVICE, WARN_SECONDS)
+
     def on_connection_error_after_connected(self, exc: Exception) -> None:
+        if isinstance(exc, ResponseError) and not isinstance(exc, OutOfMemoryError):
+            self._wait_after_refusal(exc)
+            return
         super().on_connection_error_after_connected(exc)
         try:
             _check_and_make_room()
         except (ConfigError, Unavailable, RedisError) as error:
             log.event("server_unavailable", level=logging.WARNING, detail=error)
+
+    def _wait_after_refusal(self, error: ResponseError) -> None:
+        """Say once that Redis answers but refuses, and wait before the next try. Celery would try without a pause."""
+        self.outage.begin(f"Redis: {error}")
+        if self.connection is not None:
+            with suppress(Exception):
+                self.connection.collect()
+        time.sleep(REFUSED_SECONDS)
 
 
 class ClaimStep(bootsteps.StartStopStep):
@@ -152,7 +204,7 @@ class ClaimStep(bootsteps.StartStopStep):
         )
         self.redis: Redis | None = None
         self.timers: list[Any] = []
-        self.throttle = log.Throttle(WARN_SECONDS)
+        self.outage = log.Outage("claim_failed", "claim_works", CLAIM_ADVICE, WARN_SECONDS)
 
     def include_if(self, parent: Any) -> bool:
         """Claim only if the worker consumes pointers. A worker for only the nightly or events queue does not."""
@@ -162,6 +214,7 @@ class ClaimStep(bootsteps.StartStopStep):
         self.redis = redis_client.connect(self.settings.redis(), CLAIM_TIMEOUT_SECONDS)
         repeat = parent.timer.call_repeatedly
         self.timers = [
+            parent.timer.call_after(WARN_SECONDS, Consumer.outage.end),
             repeat(self.settings.claim_interval_seconds, self._try, (self._claim,)),
             repeat(min(SWEEP_SECONDS, self.settings.sweep_after_seconds / 2), self._try, (self._sweep,)),
         ]
@@ -184,8 +237,10 @@ class ClaimStep(bootsteps.StartStopStep):
             log.event("batch_overdue", level=logging.WARNING, batch_id=batch_id)
 
     def _try(self, step: Callable[[Any], None]) -> None:
-        """Run a step. If Redis does not answer, warn at most every 10 s; a later run does what this one missed."""
+        """Run a step. If Redis does not do it, a later run does what this one missed."""
         try:
             step(self.redis)
         except RedisError as error:
-            self.throttle.warn("claim_failed", detail=error)
+            self.outage.begin(f"Redis: {error}")
+        else:
+            self.outage.end()

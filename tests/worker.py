@@ -23,14 +23,19 @@ def celery(*arguments: str, app: str = "participation.app") -> list[str]:
 
 
 @contextmanager
-def running(log: Path, *arguments: str, app: str = "participation.app") -> Iterator[subprocess.Popen[bytes]]:
-    """Run a worker on the servers that the environment names, until the block ends."""
+def running(
+    log: Path, *arguments: str, app: str = "participation.app", sign: bytes = b" ready."
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a worker on the servers that the environment names, until the block ends.
+
+    sign: text in its log after which the block begins.
+    """
     command = celery("worker", "--concurrency=2", "--loglevel=INFO", *arguments, app=app)
     with log.open("ab") as output:
         begin = output.tell()
         process = spawn(command, signal.SIGTERM, stdout=output, stderr=output, env=os.environ)
     try:
-        eventually(lambda: b" ready." in log.read_bytes()[begin:] or process.poll() is not None)
+        eventually(lambda: sign in log.read_bytes()[begin:] or process.poll() is not None)
         assert process.poll() is None, log.read_text()
         yield process
     finally:

@@ -1,5 +1,6 @@
 """④ Flush: stores a claimed batch in PostgreSQL, and deletes it from Redis only after the commit."""
 
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -100,8 +101,11 @@ def _log(batch_id: str, result: BatchResult | None, seconds: float) -> None:
     if result is None:
         log.event("batch_replayed", batch_id=batch_id, duration_seconds=seconds)
         return
+    dead = result.total.dead
     log.event(
         "batch_stored",
+        level=logging.WARNING if dead else logging.INFO,
+        advice="`participation dead-letters list` shows why messages were refused" if dead else "",
         batch_id=batch_id,
         **asdict(result.total),
         communities=len(result.by_community),
