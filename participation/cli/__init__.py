@@ -1,7 +1,10 @@
 """The command line: `participation --help`. Commands are thin: they call the other packages and print the result."""
 
+import codecs
 import gc
+import json
 import sys
+from io import TextIOWrapper
 from typing import NoReturn
 
 from participation import extras
@@ -16,6 +19,7 @@ def main() -> NoReturn:
     # A command loads thousands of objects that stay. Looking for garbage among them takes a tenth of its start.
     gc.set_threshold(100_000)
     try:
+        _print_every_character()
         extras.require("server")
         from participation.cli.app import run
 
@@ -30,3 +34,20 @@ def main() -> NoReturn:
         sys.stdout = None
         sys.exit(1)
     sys.exit(code)
+
+
+def _print_every_character() -> None:
+    """Write characters that the encoding of the output does not have as escapes of JSON, for example \\u00e9.
+
+    Then text can be read, and JSON stays JSON.
+    """
+    codecs.register_error("participation.escape", _escape)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="participation.escape")
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end

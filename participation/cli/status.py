@@ -8,6 +8,7 @@ import typer
 
 from participation.cli import connections
 from participation.cli.group import command_group
+from participation.errors import Unavailable
 from participation.operations.status import Status, read_status
 
 app = command_group()
@@ -19,27 +20,32 @@ def status(
 ) -> None:
     """Show how many events, batches and days wait, and when a batch was last stored.
 
-    `oldest waiting` is `unknown` if the waiting events do not contain the time when they were sent.
+    `oldest waiting` is `unknown` if the waiting events do not contain the time when they were sent. If a server does
+    not answer, its lines are left out, an error says why, and the exit code is 2.
     """
     with connections.database() as engine, connections.redis() as redis:
         now = read_status(redis, engine)
     if as_json:
         typer.echo(orjson.dumps(now).decode())
-        return
-    for name, value in _lines(now).items():
-        typer.echo(f"{name:<20}{value}")
+    else:
+        for name, value in _lines(now).items():
+            typer.echo(f"{name:<20}{value}")
+    if now.errors:
+        raise Unavailable("; ".join(now.errors))
 
 
 def _lines(now: Status) -> dict[str, str]:
-    waits = now.queue_length or now.batches_in_flight
-    return {
-        "queue length": f"{now.queue_length:,} events",
-        "batches in flight": f"{now.batches_in_flight:,}",
-        "oldest waiting": _seconds(now.oldest_waiting_seconds, "unknown" if waits else "nothing waits"),
-        "last commit": _ago(now.last_commit_at, now.checked_at),
-        "dead letters": f"{now.dead_letters:,}",
-        "days due": f"{now.days_due:,}",
-    }
+    lines = {}
+    if now.queue_length is not None and now.batches_in_flight is not None:
+        waits = now.queue_length or now.batches_in_flight
+        lines["queue length"] = f"{now.queue_length:,} events"
+        lines["batches in flight"] = f"{now.batches_in_flight:,}"
+        lines["oldest waiting"] = _seconds(now.oldest_waiting_seconds, "unknown" if waits else "nothing waits")
+    if now.dead_letters is not None:
+        lines["last commit"] = _ago(now.last_commit_at, now.checked_at)
+        lines["dead letters"] = f"{now.dead_letters:,}"
+        lines["days due"] = f"{now.days_due:,}"
+    return lines
 
 
 def _seconds(value: float | None, otherwise: str) -> str:

@@ -1,18 +1,21 @@
 """The state of the queue, the batches and the database at one moment."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
 
 from participation import events_queue, keys, message
-from participation.errors import InvalidEvent, Unavailable
+from participation.errors import InvalidEvent, ParticipationError, Unavailable
 from participation.ingest.claim import open_batches
 from participation.store.database import transaction
-from participation.store.status import read_stored_state
+from participation.store.status import StoredState, read_stored_state
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +26,17 @@ class Status:
     messages do not contain the time when they were sent: only clients that use this package write it.
     last_commit_at: when a batch was last stored. None if that is longer ago than `batch_retention_days`.
     dead_letters: letters that were not replayed. days_due: closed local days that wait to be computed.
+    errors: why a server did not answer. What it would have told is None.
     """
 
     checked_at: datetime
-    queue_length: int
-    batches_in_flight: int
+    queue_length: int | None
+    batches_in_flight: int | None
     oldest_waiting_seconds: float | None
     last_commit_at: datetime | None
-    dead_letters: int
-    days_due: int
+    dead_letters: int | None
+    days_due: int | None
+    errors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +49,33 @@ class QueueState:
 
 
 def read_status(redis: Redis, engine: Engine) -> Status:
-    """Ask both servers. Raises `Unavailable` or `ConfigError` if one of them cannot answer."""
-    queue = read_queue_state(redis)
-    with transaction(engine) as connection:
-        stored = read_stored_state(connection)
+    """Ask both servers. Raises nothing: if one of them cannot answer, its fields are None."""
+    errors: list[str] = []
+    queue = _unless_away(errors, lambda: read_queue_state(redis))
+    stored = _unless_away(errors, lambda: _read_stored(engine))
     return Status(
-        checked_at=stored.checked_at,
-        queue_length=queue.queue_length,
-        batches_in_flight=queue.batches_in_flight,
-        oldest_waiting_seconds=queue.oldest_waiting_seconds,
-        last_commit_at=stored.last_commit_at,
-        dead_letters=stored.dead_letters,
-        days_due=stored.days_due,
+        checked_at=stored.checked_at if stored else datetime.now(UTC),
+        queue_length=queue.queue_length if queue else None,
+        batches_in_flight=queue.batches_in_flight if queue else None,
+        oldest_waiting_seconds=queue.oldest_waiting_seconds if queue else None,
+        last_commit_at=stored.last_commit_at if stored else None,
+        dead_letters=stored.dead_letters if stored else None,
+        days_due=stored.days_due if stored else None,
+        errors=tuple(errors),
     )
+
+
+def _read_stored(engine: Engine) -> StoredState:
+    with transaction(engine) as connection:
+        return read_stored_state(connection)
+
+
+def _unless_away(errors: list[str], read: Callable[[], Answer]) -> Answer | None:
+    try:
+        return read()
+    except ParticipationError as error:
+        errors.append(str(error))
+        return None
 
 
 def read_queue_state(redis: Redis) -> QueueState:

@@ -197,7 +197,10 @@ def test_communities_and_members__are_set_and_listed(engine: Engine) -> None:
     unknown = run("communities", "set", "c", "--timezone", "x" * 100_000, code=2).stderr
     assert unknown.startswith(b"error: unknown time zone 'xxx")
     assert len(unknown) < 250
-    for wrong in (("communities", "set", "c", "--timezone"), ("members", "export"), ("members", "forget")):
+    assert run("communities", "set", "c", "--timezone", "Zo\udceb", code=2).stderr.startswith(
+        b"error: unknown time zone"
+    )
+    for wrong in (("members", "export"), ("members", "forget")):
         printed = run(*wrong, "Zo\udceb", code=2).stderr
         assert printed == b"error: 'Zo\\udceb' is not UTF-8: write it again in a terminal that uses UTF-8\n"
     assert b"nothing to set" in run("communities", "set", "c", code=2).stderr
@@ -214,6 +217,7 @@ def test_status__tells_where_events_are(engine: Engine, redis: Redis) -> None:
         "last_commit_at": None,
         "dead_letters": 0,
         "days_due": 0,
+        "errors": [],
     }
     put(engine, [event(), event(platform="NO")])
     redis.lpush(keys.EVENTS, b"nothing", message.encode(event()))

@@ -267,7 +267,7 @@ def test_status__names_a_redis_that_is_not_there(run: Run, nobody: int) -> None:
     said = refusal(run("status", **servers))
     assert said.startswith("Redis: ")
     assert f"127.0.0.1:{nobody}" in said
-    assert said.endswith("is it running, and is REDIS_URL right?")
+    assert "is it running, and is REDIS_URL right?" in said
     assert "s3cret" not in said
 
 
