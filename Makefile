@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-install faults bench check lint types layers format coverage lock clean
+.PHONY: help demo test test-lowest test-install test-system faults bench check lint types layers format coverage lock clean
 
 # The first Python on this machine that is version 3.11 or later.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -35,10 +35,15 @@ test: .venv/installed ## run all tests; they start their own servers
 
 # PostgreSQL's sessions are in another time zone than in `test`: no result may depend on it.
 test-lowest: .venv-lowest/installed ## run all tests except the faults with the lowest versions of all dependencies
-	TEST_SESSION_ZONE=UTC .venv-lowest/bin/$(PYTEST) --ignore=tests/faults --ignore=tests/system
+	TEST_SESSION_ZONE=UTC .venv-lowest/bin/$(PYTEST) --ignore=tests/faults
 
 test-install: .venv/installed ## build the wheel, publish with the base install alone, and run the demo
 	$(BIN)/python -m tests.install
+
+# First the programs: with one missing, nothing is tested.
+test-system: .venv/installed ## test with Debian's PgBouncer, PostgreSQL 15, Redis 7, Node and systemd
+	@$(BIN)/python -m tests.system.programs > /dev/null
+	$(BIN)/$(PYTEST) tests/system
 
 # SEED decides what the bots send and when faults happen. MINUTES or EVENTS selects a random sequence of faults.
 SEED ?= 1

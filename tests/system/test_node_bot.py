@@ -41,8 +41,6 @@ from tests.worker import SECONDS, eventually
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "node"
 
-pytestmark = pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="Node is not installed")
-
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
