@@ -1,11 +1,14 @@
 """Connections to PostgreSQL: engines, transactions, and the translation of the driver's errors into ours."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
+from select import select
 from typing import Any, Final
 
 import psycopg2
+from psycopg2.extensions import POLL_OK, POLL_READ, parse_dsn
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.event import listen
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -31,9 +34,24 @@ MISSING_CODES: Final = ("42P01", "42703", "3F000")
 POOLER_REFUSAL: Final = "08P01"
 """A pooler such as PgBouncer refuses what the connection asks for. The class 08 is otherwise temporary."""
 
-POOLER_REFUSALS: Final = ("unsupported startup parameter", "unsupported pkt type")
 POOLER: Final = "a pooler between us and PostgreSQL refuses what the connection needs"
-POOLER_CURE: Final = "set its pool_mode to transaction or session, and remove `options` from DATABASE_URL and PGOPTIONS"
+POOLER_CURES: Final = {
+    "transaction blocks not allowed": "set its pool_mode to transaction or session",
+    "unsupported startup parameter": "remove `options` from DATABASE_URL and PGOPTIONS",
+}
+"""By what PgBouncer says."""
+
+
+LOST_CONNECTION: Final = "server closed the connection unexpectedly"
+PROBE_SECONDS: Final = 5.0
+"""Longest wait for each answer when a server is asked again why it ended a connection."""
+
+NO_PRIVILEGE: Final = "42501"
+NO_TABLES_IN: Final = re.compile(r"permission denied for schema (\S+)")
+"""Since version 15, PostgreSQL lets only the owner of the database create tables in the schema "public"."""
+
+OPTION: Final = re.compile(r"(?:-c\s*|--)([\w-]+)=((?:\\.|\S)+)")
+"""An option of a session, as libpq's `options` has it."""
 
 WRONG_LOGIN: Final = (
     "authentication failed",
@@ -87,11 +105,17 @@ def connect(url: str, lock_timeout_seconds: float = 10.0, idle_timeout_seconds: 
         connect_args=_unless_set(target),
     )
     # In each transaction, and not when connecting: a pooler refuses, ignores or mixes up the options of a session.
-    given = f"{target.query.get('options')} {os.environ.get('PGOPTIONS')}"
-    chosen = {name: value for name, value in options.items() if name == "timezone" or name not in given}
+    chosen = {**options, **_session_options(target, options.keys() - {"timezone"})}
     statement = "; ".join(f"SET LOCAL {name} = {value}" for name, value in chosen.items())
     listen(engine, "begin", lambda connection: connection.exec_driver_sql(statement))
     return engine
+
+
+def _session_options(target: URL, names: Collection[str]) -> dict[str, str]:
+    """Return the options of these names that the URL sets, or else `PGOPTIONS`, as SQL."""
+    given = OPTION.findall(str(target.query.get("options", os.environ.get("PGOPTIONS", ""))))
+    plain = {name.replace("-", "_").lower(): re.sub(r"\\(.)", r"\1", value).replace("'", "''") for name, value in given}
+    return {name: f"'{value}'" for name, value in plain.items() if name in names}
 
 
 def _unless_set(target: URL) -> dict[str, Any]:
@@ -123,7 +147,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     Raises `Unavailable` if a retry may help, `Rejected` if the values of a row are wrong, and `ConfigError` for every
     other error of PostgreSQL: a wrong schema or URL, a missing privilege, or an unknown error.
     """
-    with translated(), engine.connect() as connection:
+    with translated(), _explained(engine), engine.connect() as connection:
         try:
             with connection.begin():
                 yield connection
@@ -131,6 +155,41 @@ def transaction(engine: Engine) -> Iterator[Connection]:
             # Otherwise the pool could reuse a connection that does not work, for example to a read-only server.
             connection.invalidate()
             raise
+
+
+@contextmanager
+def _explained(engine: Engine) -> Iterator[None]:
+    """Replace a lost connection by the refusal of a pooler, if there is one.
+
+    PgBouncer says why before it hangs up, but psycopg2 passes that on from an asynchronous connection only. So this
+    begins a transaction on one.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        if LOST_CONNECTION in str(error.orig):
+            _begin_again(engine)
+        raise
+
+
+def _begin_again(engine: Engine) -> None:
+    """Raise the refusal of a pooler. Any other error of this attempt is left to the next transaction."""
+    options, parameters = engine.dialect.create_connect_args(engine.url)
+    try:
+        with closing(psycopg2.connect(*options, **parameters, async_=True)) as probe:
+            _wait_for_answer(probe)
+            probe.cursor().execute("BEGIN")
+            _wait_for_answer(probe)
+    except psycopg2.Error as error:
+        if _refusal(str(error)):
+            raise
+
+
+def _wait_for_answer(probe: Any) -> None:
+    while (state := probe.poll()) != POLL_OK:
+        reads, writes = ([probe], []) if state == POLL_READ else ([], [probe])
+        if not any(select(reads, writes, [], PROBE_SECONDS)):
+            raise psycopg2.OperationalError("no answer in time")
 
 
 @contextmanager
@@ -145,14 +204,14 @@ def translated() -> Iterator[None]:
         if code is None:
             raise _without_code(cause, text) from error
         if code == POOLER_REFUSAL:
-            raise ConfigError(f"{POOLER} ({text}): {POOLER_CURE}") from error
+            raise ConfigError(_refusal(text) or f"{POOLER} ({text}): correct its configuration") from error
         if code.startswith(TRANSIENT_CLASSES) or code in TRANSIENT_CODES or _no_partition(cause, code):
             raise Unavailable(f"PostgreSQL: {text}: try again") from error
         if code.startswith(REJECTED_CLASSES):
             raise Rejected(f"{code}: {text}") from error
         if code in MISSING_CODES:
             raise ConfigError(f"the database is not migrated ({text}): run `participation migrate`") from error
-        raise ConfigError(f"PostgreSQL refuses with {code} ({text}): correct the cause") from error
+        raise ConfigError(f"PostgreSQL refuses with {code} ({text}): {_cure(code, text, cause)}") from error
 
 
 def _without_code(cause: object, text: str) -> Exception:
@@ -161,13 +220,34 @@ def _without_code(cause: object, text: str) -> Exception:
         return ConfigError(f"DATABASE_URL: {text}: correct it")
     if not isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError):
         return psycopg2.Error(text)
-    if any(words in text for words in POOLER_REFUSALS):
-        return ConfigError(f"{POOLER} ({text}): {POOLER_CURE}")
+    if refusal := _refusal(text):
+        return ConfigError(refusal)
     if any(words in text for words in WRONG_LOGIN) or ("FATAL" in text and "does not exist" in text):
         return ConfigError(f"PostgreSQL refuses the connection ({text}): correct DATABASE_URL")
     if "FATAL" in text:
         return Unavailable(f"PostgreSQL refuses the connection for now ({text}): correct the cause if it lasts")
     return Unavailable(f"PostgreSQL: {text}: is it running, and is DATABASE_URL right?")
+
+
+def _refusal(text: str) -> str | None:
+    """Return what to say if a pooler refuses with this text, or None if it is no refusal of a pooler."""
+    cures = (cure for words, cure in POOLER_CURES.items() if words in text)
+    return next((f"{POOLER} ({text}): {cure}" for cure in cures), None)
+
+
+def _cure(code: str, text: str, cause: object) -> str:
+    if code != NO_PRIVILEGE:
+        return "correct the cause"
+    schema = NO_TABLES_IN.search(text)
+    cursor = getattr(cause, "cursor", None)
+    if schema is None or cursor is None:
+        return "use the role that owns the tables, or grant the rights that `participation doctor` names"
+    login = parse_dsn(cursor.connection.dsn)
+    role, database = f'"{login.get("user", "ROLE")}"', f'"{login.get("dbname", "DATABASE")}"'
+    return (
+        f"as a superuser, run `ALTER DATABASE {database} OWNER TO {role}`, "
+        f"or in this database `GRANT CREATE ON SCHEMA {schema[1]} TO {role}`"
+    )
 
 
 def _no_partition(cause: object, code: str) -> bool:

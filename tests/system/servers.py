@@ -13,9 +13,12 @@ from typing import Any, ClassVar, Final
 from participation.local.server import Server
 from participation.local.system_user import SystemUser, user_for
 from tests.system.programs import program
+from tests.worker import eventually
 
 ADMINISTRATOR: Final = "postgres"
 """The superuser of PostgreSQL, as on Debian."""
+
+RELOADED: Final = b"re-reading config"
 
 
 @contextmanager
@@ -96,7 +99,7 @@ class DebianPostgres(DebianServer):
 
 
 class PgBouncer(DebianServer):
-    """PgBouncer in front of a PostgreSQL, with settings as its documentation writes them."""
+    """PgBouncer in front of a PostgreSQL. It knows the passwords of the users."""
 
     name = "PgBouncer"
     ready = b"process up"
@@ -108,7 +111,18 @@ class PgBouncer(DebianServer):
         self._settings = settings
         self.write("users", "".join(f'"{user}" "{password}"\n' for user, password in users.items()))
 
+    def reload(self, **settings: str) -> None:
+        """Change settings of the running pooler, for all transactions that begin from now on."""
+        self._settings |= settings
+        self._write_settings(self.port)
+        before = self.log.read_bytes().count(RELOADED)
+        os.kill(self.pid, signal.SIGHUP)
+        eventually(lambda: self.log.read_bytes().count(RELOADED) > before)
+
     def _command(self, port: int) -> list[str | Path]:
+        return [program("pgbouncer"), self._write_settings(port)]
+
+    def _write_settings(self, port: int) -> Path:
         settings = {
             "listen_addr": "127.0.0.1",
             "listen_port": str(port),
@@ -119,7 +133,7 @@ class PgBouncer(DebianServer):
         }
         lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
         behind = f"[databases]\n* = host=127.0.0.1 port={self._behind.port}\n"
-        return [program("pgbouncer"), self.write("pgbouncer.ini", f"{behind}[pgbouncer]\n{lines}")]
+        return self.write("pgbouncer.ini", f"{behind}[pgbouncer]\n{lines}")
 
 
 class DebianRedis(DebianServer):
