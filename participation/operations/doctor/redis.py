@@ -147,6 +147,7 @@ def judge(facts: Facts) -> Iterator[Finding]:
         yield eviction(facts.info)
         yield memory(facts.info, facts.full)
     yield from writes(facts)
+    yield ok("rights", "our user may send every command that we use")  # `read` has checked it
 
 
 def server(info: Mapping[str, Any]) -> Finding:
