@@ -29,6 +29,9 @@ PAGES: Final = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "do
 
 LANGUAGES: Final = ("console", "ini", "js", "json", "python", "sh", "sql", "text", "toml", "yaml")
 
+RUN_BY_SYSTEM_TESTS: Final = "make test-system runs it"
+"""The reason of a block that only `tests/system` can run."""
+
 FENCE: Final = re.compile(r"(?P<indent> *)(?P<marks>`{3,}|~{3,})(?P<info>[^`]*)")
 INFO: Final = re.compile(r"(?P<language>\S+)(?: not-run: (?P<reason>\S.*)| exit-code=(?P<code>\d+))?")
 ITEM: Final = re.compile(r"(?:[-*+]|\d+[.)]) ")

@@ -20,7 +20,7 @@ from sqlalchemy import text
 from participation import message
 from participation.ingest.flush import store_elements
 from participation.store.database import connect
-from tests.documentation import PAGES, ROOT, Block, Broken, Place, attempt, read
+from tests.documentation import PAGES, ROOT, RUN_BY_SYSTEM_TESTS, Block, Broken, Place, attempt, read
 from tests.launcher import launchers
 from tests.worker import running
 
@@ -32,6 +32,7 @@ REASONS: Final = {
     "needs the ledgers of a run",
     "starts servers that run until Ctrl-C",
     "takes minutes",
+    RUN_BY_SYSTEM_TESTS,
 }
 """Why a block may be left out."""
 
