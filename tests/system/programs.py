@@ -14,6 +14,8 @@ PATH: Final = os.pathsep.join(["/usr/lib/postgresql/15/bin", os.environ.get("PAT
 PACKAGES: Final = {
     "initdb": "postgresql-15",
     "postgres": "postgresql-15",
+    "pg_dump": "postgresql-client-15",
+    "pg_restore": "postgresql-client-15",
     "psql": "postgresql-client-15",
     "pgbouncer": "pgbouncer",
     "redis-server": "redis-server",

@@ -67,6 +67,10 @@ def complaints(document: Compose) -> Iterator[str]:
             yield f"redis: {option} is not {value}"
     if "--maxmemory" not in options:
         yield "redis: no --maxmemory"
+    superuser = document["services"]["postgres"]["environment"].get("POSTGRES_USER", "postgres")
+    for name, service in document["services"].items():
+        if f"postgresql://{superuser}:" in service["environment"].get("DATABASE_URL", ""):
+            yield f"{name}: connects as the superuser of PostgreSQL"
 
 
 def _running(name: str, service: Compose) -> Iterator[str]:
@@ -91,6 +95,8 @@ def _outside(name: str, service: Compose, volumes: Compose) -> Iterator[str]:
         source = volume.partition(":")[0]
         if not source.startswith(("/", ".")) and source not in volumes:
             yield f"{name}: volume {source} is not declared"
+        if source.startswith(".") and not (ROOT / source).is_dir():
+            yield f"{name}: folder {source} does not exist"
 
 
 def _order(name: str, service: Compose, services: Compose) -> Iterator[str]:
@@ -140,6 +146,16 @@ def test_compose__keeps_our_rules() -> None:
         (lambda it: it["redis"]["command"].__setitem__(4, "everysec"), "redis: --appendfsync is not always"),
         (lambda it: it["redis"]["command"].__delitem__(slice(7, 9)), "redis: no --maxmemory"),
         (lambda it: it["beat"].update(volumes=["beta-data:/var"]), "beat: volume beta-data is not declared"),
+        (
+            lambda it: it["postgres"].update(volumes=["./deploy/postgre:/docker-entrypoint-initdb.d"]),
+            "postgres: folder ./deploy/postgre does not exist",
+        ),
+        (
+            lambda it: it["migrate"].update(
+                environment={"DATABASE_URL": "postgresql://postgres:x@postgres/participation"}
+            ),
+            "migrate: connects as the superuser of PostgreSQL",
+        ),
         (
             lambda it: it["flower"].update(depends_on={"reddis": {"condition": "service_healthy"}}),
             "flower: depends on reddis, which does not exist",
