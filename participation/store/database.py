@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
-from select import select
+from select import POLLIN, POLLOUT, poll
 from typing import Any, Final
 
 import psycopg2
@@ -187,8 +187,9 @@ def _begin_again(engine: Engine) -> None:
 
 def _wait_for_answer(probe: Any) -> None:
     while (state := probe.poll()) != POLL_OK:
-        reads, writes = ([probe], []) if state == POLL_READ else ([], [probe])
-        if not any(select(reads, writes, [], PROBE_SECONDS)):
+        waiting = poll()
+        waiting.register(probe, POLLIN if state == POLL_READ else POLLOUT)
+        if not waiting.poll(PROBE_SECONDS * 1000):
             raise psycopg2.OperationalError("no answer in time")
 
 

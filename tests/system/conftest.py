@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from participation import tasks
 from tests.system.programs import missing
 from tests.system.servers import DebianPostgres, shared_folder
 
@@ -54,5 +53,4 @@ def owned(debian_postgres: DebianPostgres) -> Iterator[Owned]:
         CREATE DATABASE {owned.name} OWNER {owned.name};
     """)
     yield owned
-    tasks._engine.cache_clear()
     debian_postgres.psql(f"DROP DATABASE {owned.name} WITH (FORCE); DROP ROLE {owned.name}")

@@ -137,17 +137,20 @@ class PgBouncer(DebianServer):
 
 
 class DebianRedis(DebianServer):
-    """Redis 7 with a configuration of its own, of which it only gets another port and folder."""
+    """Redis 7, or another server like it, with the configuration that is given, but another port and folder."""
 
     name = "Redis"
     ready = b"Ready to accept connections"
     death_signal = signal.SIGTERM
 
-    def __init__(self, folder: Path, configuration: str, port_option: str = "--port") -> None:
+    def __init__(
+        self, folder: Path, configuration: str, port_option: str = "--port", server: Path | None = None
+    ) -> None:
         super().__init__(folder)
+        self._server = server or program("redis-server")
         self._configuration = self.write("redis.conf", configuration)
         self._port_option = port_option
 
     def _command(self, port: int) -> list[str | Path]:
         where = ["--dir", str(self.folder), self._port_option, str(port), "--bind", "127.0.0.1"]
-        return [program("redis-server"), self._configuration, *where]
+        return [self._server, self._configuration, *where]

