@@ -1,6 +1,7 @@
 """Creates files and folders that only the user of this process may read, for events, passwords and personal data."""
 
 import os
+import secrets
 from pathlib import Path
 from typing import Final
 
@@ -31,3 +32,13 @@ def write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def password(path: Path) -> str:
+    """Return the password in the file. If the file does not exist, create it with a new password."""
+    if not path.exists():
+        unfinished = path.with_name(f"{path.name}.new")
+        unfinished.unlink(missing_ok=True)
+        write(unfinished, secrets.token_urlsafe(24).encode())
+        unfinished.replace(path)
+    return path.read_text()

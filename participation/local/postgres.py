@@ -1,7 +1,6 @@
 """A PostgreSQL server for one machine, from a Python wheel. The first start creates one database."""
 
 import os
-import secrets
 import shutil
 import signal
 import sys
@@ -98,8 +97,7 @@ class Postgres(Server):
         shutil.rmtree(unfinished, ignore_errors=True)
         password = self._place / PASSWORD
         password.unlink(missing_ok=True)
-        private_files.make_file(password)
-        password.write_text(secrets.token_urlsafe(24))
+        private_files.password(password)
         unfinished.mkdir(private_files.FOLDER_MODE)
         self._owner.give(password)
         self._owner.give(unfinished)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis
@@ -97,19 +98,20 @@ def test_tls__every_part_verifies_the_certificate(
 ) -> None:
     """With the authority in the URL, all parts connect; without it, or under another name, none does."""
     with tls_proxy(valkey.port) as port:
-        use(monkeypatch, f"rediss://localhost:{port}/0?ssl_ca_certs={AUTHORITY}")
+        secret = urlsplit(valkey.url).password
+        use(monkeypatch, f"rediss://:{secret}@localhost:{port}/0?ssl_ca_certs={AUTHORITY}")
         track_event.delay(event())
         assert b"1 events" in run("status").stdout
         with running(tmp_path / "worker.log", "-n", "worker@test"):
             eventually(lambda: at_rest(redis, engine, 1))
             assert b"pong" in ping()
-        for url in (f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={AUTHORITY}", f"rediss://localhost:{port}/0"):
-            use(monkeypatch, url)
+        for place in (f"127.0.0.1:{port}/0?ssl_ca_certs={AUTHORITY}", f"localhost:{port}/0"):
+            use(monkeypatch, f"rediss://:{secret}@{place}")
             with pytest.raises(Unavailable, match="certificate verify failed"):
                 track_event.delay(event())
             with pytest.raises(Exception, match="certificate verify failed"), app.connection_for_read() as connection:
                 connection.connect()
-        use(monkeypatch, f"rediss://127.0.0.1:{port}/0?ssl_cert_reqs=none")
+        use(monkeypatch, f"rediss://:{secret}@127.0.0.1:{port}/0?ssl_cert_reqs=none")
         track_event.delay(event(object_id="2"))
         with app.connection_for_read() as connection:
             connection.connect()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis
@@ -161,6 +162,7 @@ def test_redis__volatile_policies_delete_no_event(server: Valkey, client: Redis)
 def test_redis__replica(server: Valkey, client: Redis, tmp_path: Path) -> None:
     """A replica takes no events; a primary that has one may lose some in a fail-over."""
     with Valkey(tmp_path) as primary:
+        client.config_set("masterauth", str(urlsplit(primary.url).password))
         client.replicaof("127.0.0.1", primary.port)
         try:
             eventually(lambda: of_redis(primary.url) == {"memory": "note", "role": "note"})

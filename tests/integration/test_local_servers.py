@@ -11,11 +11,12 @@ import tempfile
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import psycopg2
 import pytest
-from redis import Redis
+from redis import AuthenticationError, Redis
 
 from participation.errors import ConfigError, Unavailable
 from participation.local import server, system_user
@@ -315,6 +316,31 @@ class TestValkey:
                 "dir": str(tmp_path),
             }
             assert mode(tmp_path / "appendonlydir") == 0o700
+
+    def test_start__asks_for_the_password(self, tmp_path: Path) -> None:
+        """Another user of the machine reads no event: the password is in private files, and in no command line."""
+        with Valkey(tmp_path) as server, Redis.from_url(server.url) as client, Redis(port=server.port) as stranger:
+            assert client.ping()
+            with pytest.raises(AuthenticationError):
+                stranger.llen("participation.events")
+            password = str(urlsplit(server.url).password)
+            assert password not in " ".join(psutil.Process(server.pid).cmdline())
+            holders = {file.name for file in tmp_path.iterdir() if file.is_file() and password in file.read_text()}
+            assert {name: mode(tmp_path / name) for name in holders} == {"password": 0o600, "valkey.conf": 0o600}
+
+    def test_start__on_data_of_a_version_without_a_password(self, tmp_path: Path) -> None:
+        """A folder from before gets a password, keeps its data, and keeps the password over a restart."""
+        with Valkey(tmp_path) as server, Redis.from_url(server.url) as client:
+            client.rpush("kept", "a")
+            first = server.url
+        (tmp_path / "password").unlink()
+        (tmp_path / "valkey.conf").unlink()
+        urls = []
+        for _ in range(2):
+            with Valkey(tmp_path, server.port) as server, Redis.from_url(server.url) as client:
+                assert client.lrange("kept", 0, -1) == [b"a"]
+                urls.append(server.url)
+        assert urls[0] == urls[1] != first
 
     @pytest.mark.usefixtures("impatient")
     def test_start__refuses_a_folder_in_use(self, tmp_path: Path) -> None:
