@@ -99,8 +99,8 @@ def track_events(
 
 
 @app.task(name=keys.FLUSH_BATCH, Request=REQUEST, bind=True, max_retries=None, shared=False)
-def flush_batch(self: Task[Any, Any], batch_id: str) -> dict[str, int] | None:
-    """Store a claimed batch; return the counts of its events, or None if it was stored before.
+def flush_batch(self: Task[Any, Any], batch_id: str) -> str:
+    """Store a claimed batch; return the counts of its events, as a text for Flower.
 
     An unexpected error stops the worker: every other batch would fail too, until a person corrects the cause.
     """
@@ -114,24 +114,24 @@ def flush_batch(self: Task[Any, Any], batch_id: str) -> dict[str, int] | None:
         reason = f"batch {batch_id} cannot be stored: {type(error).__name__}: {error}"[:REASON_CHARACTERS]
         app.control.broadcast(keys.STOP_WORKER, {"reason": reason}, destination=[str(self.request.hostname)])
         raise
-    return asdict(counts) if counts else None
+    return str(counts) if counts else "stored before, or by another process"
 
 
 @app.task(name=keys.COMPUTE_DUE_DAYS, Request=REQUEST, shared=False)
-def compute_due_days() -> int:
-    """Send a task for every local day that has ended and changed since it was computed; return how many there are."""
+def compute_due_days() -> str:
+    """Send a task for every local day that has ended and changed since it was computed; return how many, for Flower."""
     from participation.highlights.compute import list_due_days
 
     days = list_due_days(_engine())
     expires = settings.load().compute_interval_seconds
     for day in days:
         compute_highlights.apply_async((day.community_id, day.highlight_date.isoformat()), expires=expires)
-    return len(days)
+    return f"{len(days):,} days due"
 
 
 @app.task(name=keys.COMPUTE_HIGHLIGHTS, Request=REQUEST, autoretry_for=(Unavailable,), retry_backoff=True, shared=False)
-def compute_highlights(community_id: str, highlight_date: str) -> bool:
-    """Compute one local day of a community; return False if the community is unknown.
+def compute_highlights(community_id: str, highlight_date: str) -> str:
+    """Compute one local day of a community; return both, for Flower.
 
     highlight_date: for example "2026-03-29".
     """
@@ -139,7 +139,8 @@ def compute_highlights(community_id: str, highlight_date: str) -> bool:
     from participation.store.database import transaction
 
     with transaction(_engine()) as connection:
-        return compute_day(connection, community_id, date.fromisoformat(highlight_date))
+        known = compute_day(connection, community_id, date.fromisoformat(highlight_date))
+    return f"{community_id} {highlight_date}" + ("" if known else " · unknown community")
 
 
 @app.task(

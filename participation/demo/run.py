@@ -67,8 +67,7 @@ def run_demo(out: TextIO) -> None:
         bars.stop()
         _print_best_day(engine, out)
     print(
-        f"\nsimulated events: accepted {accepted:,} · stored {counts.stored:,} · "
-        f"duplicates {counts.duplicates:,} · dead {counts.dead:,}",
+        f"\nsimulated events: accepted {accepted:,} · {counts}",
         file=out,
     )
 

@@ -248,7 +248,7 @@ def test_store__same_batch_twice_at_once_is_stored_once(engine: Engine) -> None:
 
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(store_unless_taken, range(2)))
-    assert sorted(results, key=str) == [Counts(501, 500, 0, 1), None]
+    assert sorted(results, key=repr) == [Counts(501, 500, 0, 1), None]
 
 
 def test_flush__batch_that_another_process_is_storing_is_left_to_it(redis: Redis, engine: Engine) -> None:

@@ -30,6 +30,10 @@ class Counts:
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
 
+    def __str__(self) -> str:
+        text = f"stored {self.stored:,} · duplicates {self.duplicates:,} · dead {self.dead:,}"
+        return f"{text} · opted out {self.opted_out:,}" if self.opted_out else text
+
 
 class BatchResult(NamedTuple):
     """The counts of a stored batch, total and by community. None is for dead letters that name no community."""
