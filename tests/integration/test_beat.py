@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from celery import Celery
 from celery.beat import ScheduleEntry
 from redis import Redis
 
@@ -60,7 +61,7 @@ def test_beat__whose_clock_is_set_back_while_it_runs_goes_on(
 ) -> None:
     """It looks at the clock at each tick, and asks once when the clock was set back, then in its interval."""
     now = datetime.now(UTC)
-    monkeypatch.setattr(app, "now", lambda: now)
+    monkeypatch.setattr(Celery, "now", lambda _app: now)  # a schedule that was read from its file has another app
     beat = Scheduler(app, schedule_filename=str(tmp_path / "schedule"))
     try:
         for step, times in ((timedelta(), 0), (AHEAD, 1), (-AHEAD, 2), (timedelta(), 2), (timedelta(seconds=301), 3)):

@@ -394,16 +394,14 @@ def test_replay__unknown_id_sends_nothing(engine: Engine, redis: Redis) -> None:
     assert not redis.exists(keys.EVENTS)
 
 
-def test_replay__two_at_once_send_no_letter_twice(
-    engine: Engine, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_replay__two_at_once_send_no_letter_twice(engine: Engine, redis: Redis) -> None:
     """Both hold letters at the same time, each its own, and together they send all of them once."""
     # So that the first does not give up before the second is there.
-    monkeypatch.setenv("REDIS_URL", f"{os.environ['REDIS_URL']}?socket_timeout={SECONDS:.0f}")
+    patient = f"from participation.cli import connections, main; connections.REDIS_TIMEOUT_SECONDS = {SECONDS}; main()"
     quarantine(engine, *map(wrong, range(300)))
     redis.client_pause(int(SECONDS * 1000), all=False)  # writes wait: each stands between choosing and sending
     try:
-        command = [*PARTICIPATION, "dead-letters", "replay", "--all", "--no-wait"]
+        command = [sys.executable, "-c", patient, "dead-letters", "replay", "--all", "--no-wait"]
         both = [spawn(command, signal.SIGKILL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
         holding = "state = 'idle in transaction' AND query LIKE '%dead_letters%' AND datname = current_database()"
         eventually(lambda: query(engine, f"SELECT count(*) FROM pg_stat_activity WHERE {holding}") == [(2,)])

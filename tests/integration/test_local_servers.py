@@ -139,7 +139,7 @@ class TestPostgres:
     def test_start__durable_private_and_in_utc(self, postgres: Postgres) -> None:
         """A commit is on the disk, the server is reached over 127.0.0.1 only, and time is UTC."""
         names = (
-            "fsync synchronous_commit full_page_writes listen_addresses unix_socket_directories TimeZone "
+            "fsync synchronous_commit full_page_writes listen_addresses unix_socket_directories log_timezone "
             "server_encoding max_connections shared_buffers data_checksums"
         )
         assert [ask(postgres, f"SHOW {name}")[0][0] for name in names.split()] == [

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import Connection, Engine, make_url, text
 
-from participation import keys, track_events
-from participation.app import app
+from participation import keys
 from participation.local.valkey import Valkey
 from participation.operations.doctor import redis_privileges
 from participation.operations.doctor.redis import MissingPrivilegesError, read
@@ -24,6 +24,12 @@ from tests.worker import at_rest, celery, eventually, running
 
 NAMES = sorted(dict.fromkeys(command[0] for command in redis_privileges.commands(0)))
 OPTIONAL = {"INFO", "CONFIG GET"}
+
+# Not in this process, which keeps its connections for the tests that follow.
+BOT = f"""
+from participation import track_events
+track_events({[event(object_id="1"), event(object_id="1", event_type="REACTION_ADDED", member_id="bob")]})
+"""
 
 PRESENCE = ({"community_id": "c", "platform": "irc", "is_present": False, "changed_at": "2026-03-11T00:00:00Z"},)
 
@@ -74,14 +80,15 @@ def test_privileges__are_enough_for_everything(redis: Redis, database: str, tmp_
     file.write_text(json.dumps(old) + "\n" + json.dumps(event(object_id="2", member_id="bob")) + "\n")
     engine = connect(database)
     with running(tmp_path / "worker.log", "-n", "worker@test"):
-        track_events([event(object_id="1"), event(object_id="1", event_type="REACTION_ADDED", member_id="bob")])
+        subprocess.run([sys.executable, "-c", BOT], check=True)
         redis.lpush(keys.EVENTS, b"no message")
         run("import", "events", file)
         eventually(lambda: at_rest(redis, engine, 5))
         command = [*celery(), "inspect", "ping", "--timeout=30", "--destination=worker@test"]
         assert b"pong" in subprocess.run(command, check=True, capture_output=True).stdout
         for name in (keys.MAINTAIN, keys.COMPUTE_DUE_DAYS, keys.NOTE_PRESENCE):
-            app.send_task(name, args=PRESENCE if name == keys.NOTE_PRESENCE else ())
+            arguments = json.dumps(PRESENCE if name == keys.NOTE_PRESENCE else [])
+            subprocess.run([*celery(), "call", name, f"--args={arguments}"], check=True, capture_output=True)
         wanted = {keys.MAINTAIN, keys.COMPUTE_DUE_DAYS, keys.COMPUTE_HIGHLIGHTS, keys.NOTE_PRESENCE}
         eventually(lambda: wanted <= succeeded(tmp_path / "worker.log"))
         run("dead-letters", "list")
