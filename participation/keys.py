@@ -25,6 +25,9 @@ MAINTAIN: Final = "participation.maintain"
 STOP_WORKER: Final = "participation_halt"
 """Name of the remote control command that ends a worker with an error."""
 
+CLAIMED: Final = "claimed"
+"""Field in a worker's answer about its queues: it claims from this one, and does not consume it."""
+
 # Queues, which are Redis lists.
 
 EVENTS: Final = "participation.events"

@@ -13,8 +13,8 @@ from celery import bootsteps
 from celery.exceptions import WorkerShutdown
 from celery.platforms import EX_FAILURE
 from celery.signals import worker_init, worker_process_init
-from celery.worker import consumer, request
-from celery.worker.control import control_command
+from celery.worker import consumer, control, request
+from celery.worker.control import control_command, inspect_command
 from redis import RedisError
 from redis.exceptions import OutOfMemoryError, ResponseError
 
@@ -26,6 +26,7 @@ from participation.ingest.claim import Limits, claim, open_batches, sweep
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from celery import Celery
     from redis import Redis
     from sqlalchemy import Engine
 
@@ -165,6 +166,18 @@ class StoringRequest(request.Request):
             self.outage.begin(raised)
 
 
+@inspect_command()
+def active_queues(state: Any) -> list[dict[str, Any]]:
+    """List the queues from which a worker takes messages, also the events queue, if it claims from there.
+
+    Flower asks for this, and shows the length of each queue.
+    """
+    queues: list[dict[str, Any]] = control.active_queues(state)  # type: ignore[attr-defined]
+    if _claims(state.app):
+        queues.append({**state.app.amqp.queues.new_missing(keys.EVENTS).as_dict(recurse=True), keys.CLAIMED: True})
+    return queues
+
+
 class Consumer(consumer.Consumer):
     """Celery's consumer. When it reconnects to a full Redis, it makes room before it declares its queues."""
 
@@ -189,6 +202,10 @@ class Consumer(consumer.Consumer):
         time.sleep(REFUSED_SECONDS)
 
 
+def _claims(any_app: Celery) -> bool:
+    return keys.FLUSH in any_app.amqp.queues.consume_from
+
+
 class ClaimStep(bootsteps.StartStopStep):
     """Consumer step: on every tick of the timer, move waiting messages into batches."""
 
@@ -208,7 +225,7 @@ class ClaimStep(bootsteps.StartStopStep):
 
     def include_if(self, parent: Any) -> bool:
         """Claim only if the worker consumes pointers. A worker for only the nightly or events queue does not."""
-        return keys.FLUSH in parent.app.amqp.queues.consume_from
+        return _claims(parent.app)
 
     def start(self, parent: Any) -> None:
         self.redis = redis_client.connect(self.settings.redis(), CLAIM_TIMEOUT_SECONDS)

@@ -35,7 +35,10 @@ def ask_workers(url: str) -> Workers:
             answers = app.control.inspect(timeout=ANSWER_SECONDS, connection=connection).active_queues()
     except (OperationalError, CeleryError, RedisError, OSError):
         return {}
-    return {name: [queue["name"] for queue in queues] for name, queues in _mapping(answers).items()}
+    return {
+        name: [queue["name"] for queue in queues if keys.CLAIMED not in queue]
+        for name, queues in _mapping(answers).items()
+    }
 
 
 def _mapping(answers: Any) -> Mapping[str, Sequence[Mapping[str, str]]]:
