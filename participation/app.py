@@ -6,7 +6,7 @@ from typing import Any, Final
 from celery import Celery
 from kombu import Connection
 
-from participation import redis_client, settings
+from participation import flower, redis_client, settings
 
 OTHER_BROKERS: Final = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")
 """Variables by which Celery finds its broker. Celery's command line puts its option `--broker` into the first one."""
@@ -50,6 +50,7 @@ app = _App(
     include=["participation.tasks", "participation.worker"],
 )
 app.config_from_object("participation.celeryconfig")
+flower.attach(app)
 
 
 def ignored_brokers() -> list[str]:

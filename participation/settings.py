@@ -125,6 +125,15 @@ class Settings(BaseSettings):
     )
     batch_retention_days: int = Field(7, ge=1, description="how long the row of a stored batch is kept")
 
+    flower_basic_auth: SecretStr | None = Field(
+        None,
+        validation_alias="FLOWER_BASIC_AUTH",
+        description="users who may open Flower, each as user:password, separated by commas",
+    )
+    flower_port: int | None = Field(
+        None, ge=1, le=65_535, validation_alias="FLOWER_PORT", description="port of Flower on this machine"
+    )
+
     telegram_token: SecretStr | None = Field(None, description="token of the bundled Telegram bot")
     telegram_api_url: Annotated[str, AfterValidator(_port), AfterValidator(_web)] = Field(
         "https://api.telegram.org", description="URL of the Bot API server: `http://host:port`"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
 
-from participation import private_files
+from participation import flower, private_files
 from participation.errors import ConfigError
 from participation.local.postgres import Postgres
 from participation.local.processes import free_port
@@ -24,6 +24,7 @@ from participation.settings import DATA_DIR, LOCAL_ENV, Settings, read
 POSTGRES_PORT = 5432
 REDIS_PORT = 6379
 FLOWER_PORT = 5555
+FLOWER_USER = "participation"
 
 INTERRUPTED = 130
 
@@ -49,16 +50,20 @@ def up(data_dir: Path, out: TextIO) -> int:
         stack.enter_context(_lock(data_dir))
         supervisor = stack.enter_context(Supervisor(out))
         try:
-            settings = _servers(data_dir, supervisor, stack)
+            # Not `settings.load`, which also reads the file that an earlier `up` may have left.
+            settings = read(Path(".env"))
+            login = _login(data_dir, settings)
+            settings = _servers(data_dir, settings, supervisor, stack)
             _migrate(settings, supervisor)
             urls = {"DATABASE_URL": settings.database_url or "", "REDIS_URL": settings.redis_url or ""}
-            stack.enter_context(_env_file(data_dir, urls))
-            flower_port = _port(data_dir, "flower", FLOWER_PORT)
+            variables = urls | {flower.LOGINS: login}
+            stack.enter_context(_env_file(data_dir, variables))
+            flower_port = settings.flower_port or _port(data_dir, "flower", FLOWER_PORT)
             for command in (_worker(), _beat(data_dir)):
-                _run(urls, command, supervisor, stack)
+                _run(variables, command, supervisor, stack)
             supervisor.await_ready()  # Flower asks for information about the worker only once
-            _run(urls, _flower(flower_port), supervisor, stack)
-            return supervisor.run(lambda: supervisor.say(_banner(data_dir, urls, flower_port)))
+            _run(variables, _flower(flower_port), supervisor, stack)
+            return supervisor.run(lambda: supervisor.say(_banner(data_dir, variables, flower_port)))
         except KeyboardInterrupt:
             supervisor.say("interrupted while starting: stopping everything")
             return INTERRUPTED
@@ -76,10 +81,17 @@ def _lock(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def _servers(data_dir: Path, supervisor: Supervisor, stack: ExitStack) -> Settings:
+def _login(data_dir: Path, settings: Settings) -> str:
+    """Return the logins of Flower that are set, or one with a password that is kept in `data_dir`."""
+    given = settings.flower_basic_auth
+    if given and (logins := given.get_secret_value()):
+        flower.check_logins(logins.split(","))
+        return logins
+    return f"{FLOWER_USER}:{private_files.password(data_dir / 'flower.password')}"
+
+
+def _servers(data_dir: Path, settings: Settings, supervisor: Supervisor, stack: ExitStack) -> Settings:
     """Start each server for which no URL is set; return the settings with both URLs."""
-    # Not `settings.load`, which also reads the file that an earlier `up` may have left.
-    settings = read(Path(".env"))
     if settings.database_url is None:
         postgres = Postgres(data_dir / "postgres", _port(data_dir, "postgres", POSTGRES_PORT))
         _start(postgres, supervisor, stack)
@@ -119,12 +131,12 @@ def _migrate(settings: Settings, supervisor: Supervisor) -> None:
 
 
 @contextmanager
-def _env_file(data_dir: Path, urls: dict[str, str]) -> Iterator[None]:
-    """Write the URLs of the servers into a file for the other commands of this user, and delete it at the end."""
+def _env_file(data_dir: Path, variables: dict[str, str]) -> Iterator[None]:
+    """Write the URLs and the login of Flower into a file for the other commands of this user; delete it at the end."""
     file = data_dir / LOCAL_ENV
     unfinished = data_dir / f"{LOCAL_ENV}.new"
     with open(unfinished, "w", opener=private_files.opener) as new:
-        new.writelines(f"{name}={value}\n" for name, value in urls.items())
+        new.writelines(f"{name}={value}\n" for name, value in variables.items())
     unfinished.replace(file)
     try:
         yield
@@ -132,10 +144,10 @@ def _env_file(data_dir: Path, urls: dict[str, str]) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
-def _run(urls: dict[str, str], command: Command, supervisor: Supervisor, stack: ExitStack) -> None:
+def _run(variables: dict[str, str], command: Command, supervisor: Supervisor, stack: ExitStack) -> None:
     supervisor.say(f"starting {command.name}")
     stack.callback(supervisor.stop, command.name)
-    supervisor.start(command, {**os.environ, **urls})
+    supervisor.start(command, {**os.environ, **variables})
 
 
 def _worker() -> Command:
@@ -156,16 +168,17 @@ def _celery(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "celery", "-A", "participation.app", *arguments]
 
 
-def _banner(data_dir: Path, urls: dict[str, str], flower_port: int) -> str:
+def _banner(data_dir: Path, variables: dict[str, str], flower_port: int) -> str:
     file = data_dir / LOCAL_ENV
+    user = variables[flower.LOGINS].partition(":")[0]
     elsewhere = data_dir / "postgres" / LINK
     place = f"{data_dir} and {elsewhere.resolve()}" if elsewhere.exists() else data_dir
     environment = "" if data_dir == DATA_DIR.expanduser() else f"env $(cat {shlex.quote(str(file))}) "
     return f"""
 everything runs
-  PostgreSQL  {_without_password(urls["DATABASE_URL"])}
-  Redis       {_without_password(urls["REDIS_URL"])}
-  Flower      http://127.0.0.1:{flower_port}
+  PostgreSQL  {_without_password(variables["DATABASE_URL"])}
+  Redis       {_without_password(variables["REDIS_URL"])}
+  Flower      http://{user}@127.0.0.1:{flower_port}
   passwords   {file}
   data        {place}
   try         {environment}participation status

@@ -277,6 +277,7 @@ def test_procfile__runs_under_honcho(
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     # The third of them gets the port that is 200 further on; of its own choice another run may have it.
     monkeypatch.setenv("PORT", str(free_port() - 200))
+    (folder / ".env").write_text("FLOWER_BASIC_AUTH=ada:s3cret\n")
     honcho = [sys.executable, "-m", "honcho", "start"]
     subprocess.run([*honcho, "release"], cwd=folder, capture_output=True, timeout=SECONDS, check=True)
     redis.lpush(keys.EVENTS, message.encode(event()))

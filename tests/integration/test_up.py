@@ -2,14 +2,18 @@
 
 import io
 import os
+import re
 import signal
 import stat
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import psutil
 import psycopg2
@@ -142,7 +146,8 @@ class Up:
             # It looks for one a while before it is used, and every run on this machine would choose the usual ones.
             if not (port := self.data_dir / f"{name}.port").exists():
                 port.write_text(str(free_port()))
-        kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
+        ours = {"DATABASE_URL", "REDIS_URL", "FLOWER_BASIC_AUTH", "FLOWER_PORT"}
+        kept = {name: value for name, value in os.environ.items() if name not in ours}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [*python(UP), str(self.data_dir)],
@@ -163,6 +168,16 @@ class Up:
         with suppress(psutil.NoSuchProcess):
             return psutil.Process(self.process.pid).children(recursive=True)
         return []
+
+    def ask_flower(self, login: str | None) -> int:
+        """Return the status of the answer to a user with this login."""
+        (place,) = re.findall(r"  Flower      http://\w+@(\S+)", self.said())
+        headers = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"} if login else {}
+        try:
+            with urlopen(Request(f"http://{place}/tasks", headers=headers), timeout=SECONDS) as answer:
+                return int(answer.status)
+        except HTTPError as error:
+            return error.code
 
     def environment(self) -> dict[str, str]:
         lines = (self.data_dir / "env").read_text().splitlines()
@@ -196,7 +211,15 @@ def test_up__until_ctrl_c(tmp_path: Path) -> None:
         psycopg2.connect(urls["DATABASE_URL"]).close()
         with Redis.from_url(urls["REDIS_URL"]) as client:
             assert client.ping()
-        assert urls["DATABASE_URL"] not in up.said()
+        login = urls["FLOWER_BASIC_AUTH"]
+        assert login.startswith("participation:")
+        secrets = [
+            login.partition(":")[2],
+            *(str(urlsplit(urls[name]).password) for name in ("DATABASE_URL", "REDIS_URL")),
+        ]
+        assert [secret for secret in secrets if secret in up.said()] == []
+        assert [up.ask_flower(each) for each in (None, "participation:", login)] == [401, 401, 200]
+        assert stat.S_IMODE((up.data_dir / "flower.password").stat().st_mode) == 0o600
 
         second = subprocess.run(
             [*python(UP), str(up.data_dir)], capture_output=True, text=True, check=False, cwd=tmp_path
@@ -213,6 +236,7 @@ def test_up__until_ctrl_c(tmp_path: Path) -> None:
     with running(tmp_path) as up:
         up.await_text("everything runs")
         assert up.environment() == urls
+        assert up.ask_flower(login) == 200
         family = up.family()
         up.process.terminate()
         assert up.process.wait(SECONDS) == 0
@@ -265,6 +289,28 @@ def test_up__interrupted_while_starting(tmp_path: Path) -> None:
         up.process.send_signal(signal.SIGINT)
         assert up.process.wait(SECONDS) == 130
         assert_ended(family)
+
+
+def test_up__login_and_port_of_flower_from_env_file(tmp_path: Path) -> None:
+    """What `.env` says about Flower holds, and no password is made up beside it."""
+    port = free_port()
+    (tmp_path / ".env").write_text(f"FLOWER_BASIC_AUTH=ada:s3cret\nFLOWER_PORT={port}\n")
+    with running(tmp_path) as up:
+        up.await_text("everything runs")
+        assert f"  Flower      http://ada@127.0.0.1:{port}\n" in up.said()
+        assert [up.ask_flower(each) for each in (None, "ada:wrong", "ada:s3cret")] == [401, 401, 200]
+        assert "s3cret" not in up.said()
+        assert not (up.data_dir / "flower.password").exists()
+        up.process.terminate()
+        assert up.process.wait(SECONDS) == 0
+
+
+def test_up__login_without_password(tmp_path: Path) -> None:
+    """A login that Flower would refuse is an error before anything starts."""
+    with running(tmp_path, FLOWER_BASIC_AUTH="s3cret") as up:
+        assert up.process.wait(SECONDS) == 1
+        assert "ConfigError: FLOWER_BASIC_AUTH: a login is not user:password" in up.said()
+        assert "starting" not in up.said()
 
 
 def test_up__wrong_setting(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ VARIABLE = re.compile(r"\$(?:(?P<escaped>\$)|\{(?P<name>\w+)(?::(?P<kind>[-?])(?
 ENV_LINE = re.compile(r"^(?P<off># )?(?P<name>[A-Z][A-Z_]*)=(?P<value>.*)$", re.MULTILINE)
 ONE_SHOT = {"migrate"}
 BOTS = {"discord", "telegram"}
+COMPOSE_ONLY = {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "REDIS_MAXMEMORY", "WORKER_CONCURRENCY", "REDIS_PORT"}
 LENGTHS = {"release": 2, "discord": 3, "telegram": 3}
 """How many words of a command in the Procfile say what it is."""
 REDIS_SETTINGS = {"--appendonly": "yes", "--appendfsync": "always", "--maxmemory-policy": "noeviction"}
@@ -190,10 +191,21 @@ def test_compose__hands_every_setting_to_every_process_of_ours() -> None:
     ours = {name: it for name, it in compose()["services"].items() if "build" in it}
 
     assert ours.keys() == {"migrate", "worker", "beat", "flower", *BOTS}
-    # But for the tokens, which are the bots' alone.
-    tokens = {f"PARTICIPATION_{name.upper()}_TOKEN" for name in BOTS}
-    expected = {name: wanted - tokens | {f"PARTICIPATION_{name.upper()}_TOKEN"} & tokens for name in ours}
+    # But for the tokens, which are the bots' alone, and the login of Flower, whose port is a port of the host.
+    own = {name: {f"PARTICIPATION_{name.upper()}_TOKEN"} for name in BOTS} | {"flower": {"FLOWER_BASIC_AUTH"}}
+    common = wanted - {"FLOWER_PORT"} - set[str]().union(*own.values())
+    expected = {name: common | own.get(name, set()) for name in ours}
     assert {name: set(it["environment"]) & wanted for name, it in ours.items()} == expected
+
+
+def test_env_example__lists_settings_and_what_only_compose_reads() -> None:
+    settings = {
+        str(field.validation_alias or f"PARTICIPATION_{name}".upper()) for name, field in Settings.model_fields.items()
+    }
+    assert ENV_EXAMPLE.keys() - settings == COMPOSE_ONLY
+    assert settings <= ENV_EXAMPLE.keys()
+    told = (ROOT / "docs" / "settings.md").read_text().partition("only `docker-compose.yml` reads:\n")[2]
+    assert {*re.findall(r"`([A-Z_]+)`", told.partition("\n\n")[0])} == COMPOSE_ONLY
 
 
 def test_env_example__gives_the_defaults_of_the_settings() -> None:

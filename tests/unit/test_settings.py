@@ -30,6 +30,8 @@ DEFAULTS = {
     "deletion_grace_days": 30,
     "privacy_contact": None,
     "batch_retention_days": 7,
+    "flower_basic_auth": None,
+    "flower_port": None,
     "telegram_token": None,
     "telegram_api_url": "https://api.telegram.org",
 }
@@ -38,9 +40,8 @@ DEFAULTS = {
 @pytest.fixture(autouse=True)
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nothing is set, no `.env` lies in the current folder, and no `participation up` has run in this data folder."""
-    for name in [
-        name for name in os.environ if name.upper().startswith(("PARTICIPATION_", "DATABASE_URL", "REDIS_URL"))
-    ]:
+    ours = ("PARTICIPATION_", "DATABASE_URL", "REDIS_URL", "FLOWER_")
+    for name in [name for name in os.environ if name.upper().startswith(ours)]:
         monkeypatch.delenv(name)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -83,15 +84,17 @@ def test_load__reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "deletion_grace_days": 9,
         "privacy_contact": "privacy@example.org",
         "batch_retention_days": 8,
+        "flower_basic_auth": "ada:s3cret",
+        "flower_port": 5556,
         "telegram_token": "1:s3cret",
         "telegram_api_url": "http://h:8081",
     }
     for name, value in values.items():
-        monkeypatch.setenv(
-            name.upper() if name in ("database_url", "redis_url") else f"PARTICIPATION_{name.upper()}", str(value)
-        )
+        foreign = name in {"database_url", "redis_url"} or name.startswith("flower_")
+        monkeypatch.setenv(name.upper() if foreign else f"PARTICIPATION_{name.upper()}", str(value))
     assert load().model_dump() == {
         **values,
+        "flower_basic_auth": SecretStr("ada:s3cret"),
         "telegram_token": SecretStr("1:s3cret"),
         "discord_token": SecretStr("d.s3cret"),
     }
