@@ -67,7 +67,8 @@ def run_demo(out: TextIO) -> None:
         bars.stop()
         _print_best_day(engine, out)
     print(
-        f"\nsimulated events: accepted {accepted:,} · {counts}",
+        f"\nsimulated events: accepted {accepted:,} · stored {counts.stored:,} · "
+        f"duplicates {counts.duplicates:,} · dead {counts.dead:,}",
         file=out,
     )
 
