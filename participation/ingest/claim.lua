@@ -16,6 +16,12 @@ local id, size, waiting, open = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), t
 -- If the answer of an earlier call was lost, the batch exists. Do not overwrite it.
 if redis.call('EXISTS', batch) == 1 then return redis.call('LLEN', batch) end
 if redis.call('LLEN', pointers) >= waiting or redis.call('ZCARD', index) >= open then return 0 end
+local waits = 0
+for list = 4, #KEYS do waits = waits + redis.call('LLEN', KEYS[list]) end
+if waits == 0 then return 0 end
+-- First, because a user that may not do this must not move messages into a batch that nobody finds.
+redis.call('ZADD', index, redis.call('TIME')[1], id)
+redis.call('LPUSH', pointers, ARGV[5])
 local claimed = 0
 for list = 4, #KEYS do
     local length = redis.call('LLEN', KEYS[list])
@@ -34,9 +40,5 @@ for list = 4, #KEYS do
             claimed, length = claimed + slice, length - slice
         end
     end
-end
-if claimed > 0 then
-    redis.call('ZADD', index, redis.call('TIME')[1], id)
-    redis.call('LPUSH', pointers, ARGV[5])
 end
 return claimed

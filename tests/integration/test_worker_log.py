@@ -73,8 +73,8 @@ def test_redis_right_missing__is_said_once_and_its_end_once(
     """A worker whose user may not send a command names it, and goes on as soon as it may."""
     set_user(redis, f"-{command}")
     log = tmp_path / "worker.log"
+    redis.lpush(keys.EVENTS, message.encode(event()))
     with running(log, sign=b"no permissions"):
-        redis.lpush(keys.EVENTS, message.encode(event()))
         eventually(lambda: tries(redis) > 3 and bool(named(log, "detail=")))
         set_user(redis, f"+{command}")
         eventually(lambda: at_rest(redis, engine, 1))
