@@ -482,4 +482,4 @@ def test_worker__database_without_tables_ends_it_with_one_clear_line(
 
 def redis_url(redis: Redis) -> str:
     options = redis.connection_pool.connection_kwargs
-    return f"redis://{options['host']}:{options['port']}/{options['db']}"
+    return f"redis://:{options['password']}@{options['host']}:{options['port']}/0"
