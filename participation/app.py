@@ -31,6 +31,8 @@ class _App(Celery):
     def connection(self, hostname: str | None = None, *_: Any, **options: Any) -> Connection:
         return self.connection_for_write(hostname, **options)
 
+    broker_connection = connection
+
 
 def _broker(url: str | None, options: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of a connection to `url`. None: to the Redis of the settings."""

@@ -1,4 +1,4 @@
-"""What Flower gets before it starts: its settings from `.env`, our defaults, and a login, without which it ends.
+"""Prepares Flower before it starts: reads `.env`, sets our defaults, and ends it with code 2 if it has no login.
 
 Flower itself reads only its options and the environment, answers everyone without a login, and listens on all
 addresses. `celery -A participation.app flower` is Flower's own command, so the app hooks into it.
@@ -46,7 +46,7 @@ def check_logins(logins: Iterable[str]) -> None:
         )
     if not all(map(LOGIN.fullmatch, logins)):
         raise ConfigError(
-            f"{LOGINS}: a login is not user:password; "
+            f"Flower: a login in {LOGINS} or --basic-auth is not user:password; "
             "write each in ASCII, without a space or a comma in it, and put commas between them"
         )
 
@@ -58,7 +58,7 @@ def _prepare(sender: Celery, **_: object) -> None:
         return
     try:
         _apply(settings.load(), context.params["tornado_argv"])
-    except ConfigError as error:
+    except Exception as error:  # Celery would go on after any error, and Flower would answer without a login
         echo(f"error: {error}", err=True)
         sys.exit(2)
     # Its page of the broker lists these queues while no worker answers. Flower consumes none of them.

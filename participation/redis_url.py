@@ -1,5 +1,6 @@
 """Reads `REDIS_URL` for our own clients and for Celery's connections, so that all parts use the same server."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -7,6 +8,8 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 SCHEMES: Final = ("redis://", "rediss://")
 PORT: Final = 6379
+
+NAME: Final = re.compile("[a-z_]+")
 
 CHECKS: Final = ("required", "none")
 """Whether the certificate of the server is verified."""
@@ -48,6 +51,8 @@ def parse(url: str) -> RedisServer:
     """Read a URL. Raises `ValueError`, which says what it must be like, and repeats no password."""
     if not url.startswith(SCHEMES):
         raise ValueError(f"must begin with {' or '.join(SCHEMES)}")
+    if "#" in url:
+        raise ValueError("must have %23 instead of #")
     parts, port = _split(url)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     database = _database(parts.path, options.pop("db", None))
@@ -92,20 +97,20 @@ def _database(path: str, option: str | None) -> int:
 
 def _number(name: str, value: str) -> int:
     if not value.isdecimal():
-        raise ValueError(f"must have whole seconds as {name}")
+        raise ValueError(f"{name} must be a whole number of seconds")
     return int(value)
 
 
 def _check_certificate(value: str) -> str:
     check = value.lower().removeprefix("cert_")  # Celery writes CERT_REQUIRED
     if check not in CHECKS:
-        raise ValueError(f"must have {' or '.join(CHECKS)} as ssl_cert_reqs")
+        raise ValueError(f"ssl_cert_reqs must be {' or '.join(CHECKS)}")
     return check
 
 
 def _flag(value: str) -> bool:
     if value.lower() not in FLAGS:
-        raise ValueError("must have true or false as ssl_check_hostname")
+        raise ValueError("ssl_check_hostname must be true or false")
     return FLAGS[value.lower()]
 
 
@@ -126,11 +131,15 @@ OPTIONS: Final = ("db", "health_check_interval", *_TLS)
 def _tls(scheme: str, options: Mapping[str, str]) -> Mapping[str, str | bool] | None:
     unknown = sorted(options.keys() - _TLS.keys())
     if unknown:
-        raise ValueError(f"has an option that is not known ({', '.join(unknown)}): use only {', '.join(OPTIONS)}")
+        # What does not look like a name may be a part of a password.
+        names = ", ".join(name for name in unknown if NAME.fullmatch(name)) or "its name is not a word"
+        raise ValueError(f"has an option that is not known ({names}): use only {', '.join(OPTIONS)}")
     if scheme == "redis":
         if options:
             raise ValueError(f"has options of TLS ({', '.join(sorted(options))}): write rediss:// for TLS")
         return None
     given = {name: _TLS[name](value) for name, value in options.items()}
     verify = given.get("ssl_cert_reqs", "required") == "required"
+    if not verify and given.get("ssl_check_hostname"):
+        raise ValueError("ssl_check_hostname cannot be true if ssl_cert_reqs is none")
     return {"ssl_cert_reqs": "required", "ssl_check_hostname": verify, **given}

@@ -45,6 +45,7 @@ WARN_SECONDS = 10.0
 REFUSED_SECONDS = 2.0
 """Pause after Redis refused a command that Celery needs."""
 
+STORING_ADVICE = "no event is lost, and the worker tries again: `participation doctor` shows what to correct"
 CLAIM_ADVICE = "events wait in Redis, and nothing is lost: `participation doctor` shows what to correct"
 
 
@@ -140,9 +141,7 @@ class StoringRequest(request.Request):
     Its own processes cannot do that, because each of them would log it.
     """
 
-    outage = log.Outage(
-        "storing_failed", "storing_works", "nothing is lost: it is tried again until it works", WARN_SECONDS
-    )
+    outage = log.Outage("storing_failed", "storing_recovered", STORING_ADVICE, WARN_SECONDS)
     has_failed = False
 
     def on_retry(self, exc_info: Any) -> None:
@@ -153,10 +152,14 @@ class StoringRequest(request.Request):
         self._note(exc_info)
         super().on_failure(exc_info, send_failed_event, return_ok)
 
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        self.has_failed = self.has_failed or not soft
+        super().on_timeout(soft, timeout)
+
     def acknowledge(self) -> None:
-        """Called once for each task, because tasks are acknowledged late."""
+        """Called once for each task, because tasks are acknowledged late. Expired tasks were not given to a process."""
         super().acknowledge()
-        if not self.has_failed:
+        if self.worker_pid is not None and not self.has_failed:
             self.outage.end()
 
     def _note(self, exc_info: Any) -> None:
@@ -181,7 +184,12 @@ def active_queues(state: Any) -> list[dict[str, Any]]:
 class Consumer(consumer.Consumer):
     """Celery's consumer. When it reconnects to a full Redis, it makes room before it declares its queues."""
 
-    outage = log.Outage("redis_refuses", "redis_works", CLAIM_ADVICE, WARN_SECONDS)
+    outage = log.Outage("redis_refused", "redis_recovered", CLAIM_ADVICE, WARN_SECONDS)
+    recovery: Any = None
+
+    def on_ready(self) -> None:
+        super().on_ready()
+        self.recovery = self.timer.call_after(WARN_SECONDS, self.outage.end)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         if isinstance(exc, ResponseError) and not isinstance(exc, OutOfMemoryError):
@@ -196,6 +204,8 @@ class Consumer(consumer.Consumer):
     def _wait_after_refusal(self, error: ResponseError) -> None:
         """Say once that Redis answers but refuses, and wait before the next try. Celery would try without a pause."""
         self.outage.begin(f"Redis: {error}")
+        if self.recovery is not None:
+            self.recovery.cancel()
         if self.connection is not None:
             with suppress(Exception):
                 self.connection.collect()
@@ -221,7 +231,8 @@ class ClaimStep(bootsteps.StartStopStep):
         )
         self.redis: Redis | None = None
         self.timers: list[Any] = []
-        self.outage = log.Outage("claim_failed", "claim_works", CLAIM_ADVICE, WARN_SECONDS)
+        self.claim_outage = log.Outage("claim_failed", "claim_recovered", CLAIM_ADVICE, WARN_SECONDS)
+        self.sweep_outage = log.Outage("sweep_failed", "sweep_recovered", CLAIM_ADVICE, WARN_SECONDS)
 
     def include_if(self, parent: Any) -> bool:
         """Claim only if the worker consumes pointers. A worker for only the nightly or events queue does not."""
@@ -231,9 +242,10 @@ class ClaimStep(bootsteps.StartStopStep):
         self.redis = redis_client.connect(self.settings.redis(), CLAIM_TIMEOUT_SECONDS)
         repeat = parent.timer.call_repeatedly
         self.timers = [
-            parent.timer.call_after(WARN_SECONDS, Consumer.outage.end),
-            repeat(self.settings.claim_interval_seconds, self._try, (self._claim,)),
-            repeat(min(SWEEP_SECONDS, self.settings.sweep_after_seconds / 2), self._try, (self._sweep,)),
+            repeat(self.settings.claim_interval_seconds, self._try, (self._claim, self.claim_outage)),
+            repeat(
+                min(SWEEP_SECONDS, self.settings.sweep_after_seconds / 2), self._try, (self._sweep, self.sweep_outage)
+            ),
         ]
 
     def stop(self, parent: Any) -> None:
@@ -253,11 +265,11 @@ class ClaimStep(bootsteps.StartStopStep):
         for batch_id in sweep(client, self.settings.sweep_after_seconds, self.limits.waiting):
             log.event("batch_overdue", level=logging.WARNING, batch_id=batch_id)
 
-    def _try(self, step: Callable[[Any], None]) -> None:
+    def _try(self, step: Callable[[Any], None], outage: log.Outage) -> None:
         """Run a step. If Redis does not do it, a later run does what this one missed."""
         try:
             step(self.redis)
         except RedisError as error:
-            self.outage.begin(f"Redis: {error}")
+            outage.begin(f"Redis: {error}")
         else:
-            self.outage.end()
+            outage.end()

@@ -16,29 +16,38 @@ local id, size, waiting, open = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), t
 -- If the answer of an earlier call was lost, the batch exists. Do not overwrite it.
 if redis.call('EXISTS', batch) == 1 then return redis.call('LLEN', batch) end
 if redis.call('LLEN', pointers) >= waiting or redis.call('ZCARD', index) >= open then return 0 end
-local waits = 0
-for list = 4, #KEYS do waits = waits + redis.call('LLEN', KEYS[list]) end
-if waits == 0 then return 0 end
--- First, because a user that may not do this must not move messages into a batch that nobody finds.
-redis.call('ZADD', index, redis.call('TIME')[1], id)
-redis.call('LPUSH', pointers, ARGV[5])
-local claimed = 0
+local lengths, waits = {}, 0
 for list = 4, #KEYS do
-    local length = redis.call('LLEN', KEYS[list])
-    if length > 0 and claimed == 0 and length <= size then
-        redis.call('RENAME', KEYS[list], batch)
-        claimed = length
-    else
-        while length > 0 and claimed < size do
-            local slice = math.min(1000, length, size - claimed)
-            local oldest = {}
-            for place, element in ipairs(redis.call('LRANGE', KEYS[list], -slice, -1)) do
-                oldest[slice - place + 1] = element
+    lengths[list] = redis.call('LLEN', KEYS[list])
+    waits = waits + lengths[list]
+end
+if waits == 0 then return 0 end
+local claimed = 0
+local function move()
+    for list = 4, #KEYS do
+        local length = lengths[list]
+        if length > 0 and claimed == 0 and length <= size then
+            redis.call('RENAME', KEYS[list], batch)
+            claimed = length
+        else
+            while length > 0 and claimed < size do
+                local slice = math.min(1000, length, size - claimed)
+                local oldest = {}
+                for place, element in ipairs(redis.call('LRANGE', KEYS[list], -slice, -1)) do
+                    oldest[slice - place + 1] = element
+                end
+                redis.call('LPUSH', batch, unpack(oldest))
+                claimed, length = claimed + slice, length - slice
+                redis.call('LTRIM', KEYS[list], 0, -slice - 1)
             end
-            redis.call('LPUSH', batch, unpack(oldest))
-            redis.call('LTRIM', KEYS[list], 0, -slice - 1)
-            claimed, length = claimed + slice, length - slice
         end
     end
 end
+-- The index comes first: if the Redis user may not send ZADD, the script stops before it moves messages. If a later
+-- command is refused, a batch that has messages is stored, and an empty one is taken out of the index.
+redis.call('ZADD', index, redis.call('TIME')[1], id)
+local is_done, problem = pcall(move)
+if claimed == 0 then redis.call('ZREM', index, id) else redis.call('LPUSH', pointers, ARGV[5]) end
+-- Redis raises tables, Valkey texts.
+if not is_done then return redis.error_reply(type(problem) == 'table' and problem.err or problem) end
 return claimed

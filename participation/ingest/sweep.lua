@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Finds open batches whose pointer is so old that it may be lost, and sets the time of its publication to now. So it
--- does for times in the future, which are there after the clock of Redis was set back; these are not returned.
+-- Finds open batches whose pointer is so old that it may be lost, and sets the time of its publication to now. Also sets
+-- times in the future to now: they occur after the clock of Redis was set back. These batches are not returned.
 --
 -- KEYS[1]  participation.batches: index of the open batches
 -- KEYS[2]  participation.flush: queue of the pointers

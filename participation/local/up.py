@@ -60,7 +60,7 @@ def up(data_dir: Path, out: TextIO) -> int:
             stack.enter_context(_env_file(data_dir, variables))
             flower_port = settings.flower_port or _port(data_dir, "flower", FLOWER_PORT)
             for command in (_worker(), _beat(data_dir)):
-                _run(variables, command, supervisor, stack)
+                _run(urls, command, supervisor, stack)
             supervisor.await_ready()  # Flower asks for information about the worker only once
             _run(variables, _flower(flower_port), supervisor, stack)
             return supervisor.run(lambda: supervisor.say(_banner(data_dir, variables, flower_port)))

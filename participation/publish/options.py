@@ -29,6 +29,9 @@ def check(options: Mapping[str, Any]) -> None:
                 f"{name}={value!r}: events go to the queue {keys.EVENTS}, and no worker stores those that are "
                 "elsewhere; leave the option out"
             )
+    for name in ("connection", "producer"):
+        if options.get(name) is not None:
+            raise ConfigError(f"{name}: events go to the Redis in REDIS_URL; leave the option out")
     if options.get("compression"):
         _check_compression(options["compression"])
 

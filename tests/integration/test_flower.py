@@ -18,7 +18,6 @@ import psutil
 import pytest
 
 from participation import keys, track_events
-from participation.app import app
 from participation.local.processes import free_port, kill, spawn
 from tests.rows import event
 from tests.worker import SECONDS, celery, eventually, running
@@ -122,7 +121,7 @@ def test_flower__shows_batches_days_and_the_events_queue(tmp_path: Path) -> None
         assert it.queues() == {keys.EVENTS: 5_000, keys.FLUSH: 0, keys.NIGHTLY: 0}
         with running(tmp_path / "worker.log", "-n", "worker@test"):
             eventually(lambda: keys.FLUSH_BATCH in it.tasks())
-            app.send_task(keys.COMPUTE_DUE_DAYS)
+            subprocess.run([*celery(), "call", keys.COMPUTE_DUE_DAYS], check=True, capture_output=True)
             eventually(lambda: keys.COMPUTE_HIGHLIGHTS in it.tasks())
             eventually(lambda: "worker@test" in it.read("/api/workers?refresh=true"))
             (worker,) = it.read("/api/workers").values()
@@ -182,7 +181,7 @@ def test_flower__with_another_provider(tmp_path: Path) -> None:
 
 
 NO_LOGIN = "error: FLOWER_BASIC_AUTH is not set, and Flower needs a login: put FLOWER_BASIC_AUTH=user:password "
-NOT_A_LOGIN = "error: FLOWER_BASIC_AUTH: a login is not user:password; write each in ASCII, "
+NOT_A_LOGIN = "error: Flower: a login in FLOWER_BASIC_AUTH or --basic-auth is not user:password; write each in ASCII, "
 
 
 @pytest.mark.usefixtures("environment")

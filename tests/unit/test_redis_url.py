@@ -46,12 +46,15 @@ def test_parse__reads_every_part(url: str, differs: dict[str, Any]) -> None:
         ("redis://h/first", "must have a number as its database"),
         ("redis://h/?db=", "must have a number as its database"),
         ("redis://h/1?db=2", "names two databases"),
-        ("redis://h?health_check_interval=often", "must have whole seconds as health_check_interval"),
+        ("redis://h?health_check_interval=often", "health_check_interval must be a whole number of seconds"),
+        ("rediss://h?ssl_cert_reqs=none&ssl_check_hostname=true", "ssl_check_hostname cannot be true"),
+        ("redis://:12#x@h:6379/1", "must have %23 instead of #"),
+        ("redis://:9?secret@h:6379/0", r"has an option that is not known \(its name is not a word\)"),
         ("redis://h?socket_timeout=60", r"has an option that is not known \(socket_timeout\): use only db, "),
         ("redis://h?decode_responses=yes", r"has an option that is not known \(decode_responses\)"),
         ("redis://h?ssl_cert_reqs=none", r"has options of TLS \(ssl_cert_reqs\): write rediss:// for TLS"),
-        ("rediss://h?ssl_cert_reqs=maybe", "must have required or none as ssl_cert_reqs"),
-        ("rediss://h?ssl_check_hostname=maybe", "must have true or false as ssl_check_hostname"),
+        ("rediss://h?ssl_cert_reqs=maybe", "ssl_cert_reqs must be required or none"),
+        ("rediss://h?ssl_check_hostname=maybe", "ssl_check_hostname must be true or false"),
     ],
 )
 def test_parse__refuses_what_one_part_would_read_differently(url: str, rule: str) -> None:

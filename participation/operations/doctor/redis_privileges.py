@@ -1,5 +1,6 @@
 """What a Redis user must be allowed, for bots, workers, Beat, Flower and the commands, and what it lacks."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from redis import Redis
@@ -104,19 +105,24 @@ def missing_privileges(client: Redis, database: int) -> tuple[str, ...]:
     connection = pool.connection_class(**pool.connection_kwargs)
     try:
         # Outside of a transaction, the first two are errors that change nothing, and the last one begins it.
-        if missing := [refused for name in _TRANSACTION if (refused := _refusal(connection, (name,)))]:
+        if missing := [name for name in _TRANSACTION if _refused(connection, [(name,)])]:
             return tuple(missing)
-        return tuple(dict.fromkeys(refused for command in queued if (refused := _refusal(connection, command))))
+        return tuple(dict.fromkeys(_refused(connection, queued)))
     finally:
         connection.disconnect()  # Redis discards the transaction
 
 
-def _refusal(connection: AbstractConnection, command: tuple[str, ...]) -> str | None:
-    """Send a command; return its name and key if our user may not send it, or if the server does not know it."""
+def _refused(connection: AbstractConnection, sent: Sequence[tuple[str, ...]]) -> list[str]:
+    """Send commands in one round trip; return those that our user may not send, or that the server does not know."""
+    words = [(*command[0].split(), *command[1:]) for command in sent]
+    connection.send_packed_command(connection.pack_commands(words))  # type: ignore[no-untyped-call, unused-ignore]
+    return [" ".join(command[:2]) for command in sent if _is_refused(connection)]
+
+
+def _is_refused(connection: AbstractConnection) -> bool:
+    """Read the answer to one command."""
     try:
-        connection.send_command(*command[0].split(), *command[1:])  # type: ignore[no-untyped-call, unused-ignore]
         connection.read_response()
     except ResponseError as error:
-        if isinstance(error, NoPermissionError) or any(words in str(error) for words in _REFUSALS):
-            return " ".join(command[:2])
-    return None
+        return isinstance(error, NoPermissionError) or any(words in str(error) for words in _REFUSALS)
+    return False

@@ -127,8 +127,8 @@ def insert(
     connection.execute(_CREATE_INCOMING)
     stored, rejected = _merge(connection, accepted)
     # After all events: no batch waits for events of another while it holds the lock that this may take.
-    refused = {item for item, _ in rejected}
-    _note_non_users(connection, [item for item in accepted if item not in refused])
+    refused = {id(item) for item, _ in rejected}
+    _note_non_users(connection, (item for item in accepted if id(item) not in refused))
     return stored, [_rejected(*each) for each in rejected]
 
 
