@@ -33,11 +33,11 @@ PYTEST := pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
 test: .venv/installed ## run all tests; they start their own servers
 	$(BIN)/$(PYTEST)
 
-# They test our SQL, our servers and our documentation, and not what the dependencies do.
+# These tests are left out, because no version of a dependency changes their results.
 NOT_LOWEST := documentation local_servers highlights meanings zones
 
 # PostgreSQL's sessions are in another time zone than in `test`: no result may depend on it.
-test-lowest: .venv-lowest/installed ## run the tests that depend on versions with the lowest versions of all dependencies
+test-lowest: .venv-lowest/installed ## run tests with the lowest versions of all dependencies
 	TEST_SESSION_ZONE=UTC .venv-lowest/bin/$(PYTEST) --ignore=tests/faults $(NOT_LOWEST:%=--ignore=tests/integration/test_%.py)
 
 test-install: .venv/installed ## build the wheel, publish with the base install alone, and run the demo

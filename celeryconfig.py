@@ -67,7 +67,7 @@ worker_prefetch_multiplier = 1
 timezone = "UTC"
 enable_utc = True
 
-# Beat's own scheduler stays silent after the clock was set back.
+# With Celery's own scheduler, Beat sends no task after the clock was set back, until the old time comes again.
 beat_scheduler = "participation.beat:Scheduler"
 beat_schedule = {
     "compute-due-days": {

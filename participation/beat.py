@@ -1,4 +1,4 @@
-"""Extends Celery Beat: if the clock was ahead once and was set back, Beat still asks on time."""
+"""Extends Celery Beat: after the clock was set back, Beat still sends its tasks on time."""
 
 import logging
 from datetime import UTC, datetime

@@ -51,7 +51,7 @@ class Outage:
     """Logs a warning when something stops working, and another one when it works again, each once.
 
     failed, recovered: the names of the two events. advice: what happens meanwhile, and what to do. An outage that
-    begins less than `seconds` after the last one is not logged.
+    begins less than `seconds` after the end of the last one is not logged.
     """
 
     def __init__(self, failed: str, recovered: str, advice: str, seconds: float) -> None:

@@ -71,4 +71,4 @@ def parse(url: str) -> redis_url.RedisServer:
     try:
         return redis_url.parse(url)
     except ValueError as error:
-        raise ConfigError(f"REDIS_URL: {error}; write it as redis://:password@host:port/0") from error
+        raise ConfigError(f"REDIS_URL: {error}; docs/settings.md describes it") from error

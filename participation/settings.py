@@ -52,7 +52,7 @@ def _web(value: str) -> str:
 def _one_line(value: str | None) -> str | None:
     """Refuse a text that is not one line of visible characters, because bots send it to members."""
     if value and not is_name(value):
-        raise ValueError("must be one line without control characters")
+        raise ValueError("must be one line of visible characters, without any that change the direction of text")
     return value
 
 

@@ -49,7 +49,7 @@ def check_publisher(given: Publisher | None) -> Publisher | None:
     if given is not None:
         check_type("publisher", given, Publisher)
         if given.is_closed:
-            raise ConfigError("publisher: is closed; give one that is open, or none")
+            raise ConfigError("publisher: it is closed; pass an open Publisher, or leave the argument out")
     return given
 
 

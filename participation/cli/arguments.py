@@ -40,8 +40,8 @@ def parse_name(option: str, value: str) -> str:
     """Read the name of a community or a person."""
     if not is_name(value):
         raise ConfigError(
-            f"{option}: {short(value)} is not a name: use 1–{NAME_CHARACTERS} characters, not only spaces, and no "
-            "control characters"
+            f"{option}: {short(value)} is not a name: use 1–{NAME_CHARACTERS} characters on one line, not only spaces, "
+            "and no characters that control the text or change its direction"
         )
     return value
 

@@ -23,5 +23,5 @@ def migrate() -> None:
     with connections.database() as engine, transaction(engine) as connection:
         faulty = [each for each in zones.in_use(connection) if each.fault is not None]
     for each in faulty:
-        what = f"the time zone {each.timezone!r} of {each.community_id!r} does not mean the same on every server"
+        what = f"the time zone {each.timezone!r} of {each.community_id!r} is not accepted any more"
         typer.echo(f"warning: {what}: run `{output.escape(each.command)}`", err=True)

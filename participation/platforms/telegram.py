@@ -2,10 +2,10 @@
 
 Ids are the ids of the Bot API: https://core.telegram.org/bots/api.
 
-Telegram sends an album as several messages. Only the first one, with the lowest id, is an event, and it has the
-identity of any other message. Bots recognise an album by its `media_group_id`. An export has none: there, the messages
+Telegram sends an album as several messages. Only the first one, with the lowest id, is an event. Its `event_id` is made
+as for any other message. Bots recognise an album by its `media_group_id`. An export has none: there, the messages
 with files that one account sent to one chat in the same second are an album. Their ids need not be consecutive,
-because others can write in between. So an import finds at most what bots have recorded, and nothing counts twice.
+because others can write in between. So an import never makes a second event of an album.
 """
 
 from typing import Final

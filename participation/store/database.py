@@ -34,13 +34,12 @@ MISSING_CODES: Final = ("42P01", "42703", "3F000")
 POOLER_REFUSAL: Final = "08P01"
 """A pooler such as PgBouncer refuses what the connection asks for. The class 08 is otherwise temporary."""
 
-POOLER: Final = "a pooler between us and PostgreSQL refuses what the connection needs"
+POOLER: Final = "the pooler in DATABASE_URL, for example PgBouncer, refuses the connection"
 POOLER_CURES: Final = {
     "transaction blocks not allowed": "set its pool_mode to transaction or session",
     "unsupported startup parameter": "remove `options` from DATABASE_URL and PGOPTIONS",
 }
-"""By what PgBouncer says."""
-
+"""What to do, by a part of PgBouncer's message."""
 
 LOST_CONNECTION: Final = "server closed the connection unexpectedly"
 PROBE_SECONDS: Final = 5.0
@@ -205,7 +204,9 @@ def translated() -> Iterator[None]:
         if code is None:
             raise _without_code(cause, text) from error
         if code == POOLER_REFUSAL:
-            raise ConfigError(_refusal(text) or f"{POOLER} ({text}): correct its configuration") from error
+            raise ConfigError(
+                _refusal(text) or f"{POOLER} ({text}): correct its configuration, as docs/settings.md says"
+            ) from error
         if code.startswith(TRANSIENT_CLASSES) or code in TRANSIENT_CODES or _no_partition(cause, code):
             raise Unavailable(f"PostgreSQL: {text}: try again") from error
         if code.startswith(REJECTED_CLASSES):
@@ -226,7 +227,9 @@ def _without_code(cause: object, text: str) -> Exception:
     if any(words in text for words in WRONG_LOGIN) or ("FATAL" in text and "does not exist" in text):
         return ConfigError(f"PostgreSQL refuses the connection ({text}): correct DATABASE_URL")
     if "FATAL" in text:
-        return Unavailable(f"PostgreSQL refuses the connection for now ({text}): correct the cause if it lasts")
+        return Unavailable(
+            f"PostgreSQL refuses the connection for now ({text}): if it lasts, read the log of PostgreSQL"
+        )
     return Unavailable(f"PostgreSQL: {text}: is it running, and is DATABASE_URL right?")
 
 
@@ -238,7 +241,7 @@ def _refusal(text: str) -> str | None:
 
 def _cure(code: str, text: str, cause: object) -> str:
     if code != NO_PRIVILEGE:
-        return "correct the cause"
+        return "read the log of PostgreSQL, and correct the cause"
     schema = NO_TABLES_IN.search(text)
     cursor = getattr(cause, "cursor", None)
     if schema is None or cursor is None:

@@ -309,7 +309,7 @@ def test_up__login_without_password(tmp_path: Path) -> None:
     """A login that Flower would refuse is an error before anything starts."""
     with running(tmp_path, FLOWER_BASIC_AUTH="s3cret") as up:
         assert up.process.wait(SECONDS) == 1
-        assert "ConfigError: FLOWER_BASIC_AUTH: a login is not user:password" in up.said()
+        assert "ConfigError: Flower: a login in FLOWER_BASIC_AUTH or --basic-auth is not user:password" in up.said()
         assert "starting" not in up.said()
 
 

@@ -125,11 +125,11 @@ def test_commands__name_communities_with_a_zone_that_depends_on_the_server(own_e
     store_zones(own_engine, {"harbour": "CET", "my quay": "europe/berlin", "pier": "localtime", "deck": "Asia/Tokyo"})
     told = run("migrate").stderr.decode()
     assert told.splitlines() == [
-        "warning: the time zone 'CET' of 'harbour' does not mean the same on every server: "
+        "warning: the time zone 'CET' of 'harbour' is not accepted any more: "
         "run `participation communities set harbour --timezone Europe/Brussels`",
-        "warning: the time zone 'europe/berlin' of 'my quay' does not mean the same on every server: "
+        "warning: the time zone 'europe/berlin' of 'my quay' is not accepted any more: "
         "run `participation communities set 'my quay' --timezone Europe/Berlin`",
-        "warning: the time zone 'localtime' of 'pier' does not mean the same on every server: "
+        "warning: the time zone 'localtime' of 'pier' is not accepted any more: "
         "run `participation communities set pier --timezone ZONE`",
     ]
     (check,) = zone_checks()

@@ -27,5 +27,5 @@ def test_connect_within__shares_the_time_out(url: str, seconds: float) -> None:
 @pytest.mark.parametrize("url", ["redis://h/0?nonsense=1", "redis://h:port/0", "http://h"])
 def test_connect__what_is_no_url_is_a_config_error(url: str) -> None:
     """A URL that cannot be used is told at once, with how to write it."""
-    with pytest.raises(ConfigError, match=r"REDIS_URL: .* write it as redis://"):
+    with pytest.raises(ConfigError, match=r"REDIS_URL: .* docs/settings.md describes it"):
         redis_client.connect(url, 1.0)

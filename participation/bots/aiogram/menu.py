@@ -17,7 +17,7 @@ DEFAULT: Final = BotCommandScopeDefault()
 
 
 async def add(bot: Bot) -> list[str]:
-    """Add the member commands to the menu of private chats. Return the names of those that were not there like this."""
+    """Add the member commands to the menu of private chats. Return those that were missing or different."""
     private, default = [await bot.get_my_commands(scope) for scope in (PRIVATE, DEFAULT)]
     is_shared = any(each.command not in COMMANDS for each in private)
     scope, menu = (PRIVATE, private) if is_shared or not default else (DEFAULT, default)

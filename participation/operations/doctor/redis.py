@@ -129,8 +129,11 @@ def unreachable(error: RedisError) -> Finding:
 
 def rights(error: MissingPrivilegesError) -> Finding:
     """Return which commands our user lacks, and how to allow them."""
-    user, database = error.server.username or "default", error.server.database
-    cure = f"run `ACL SETUSER {user} {redis_privileges.rules(database)}`, then `ACL SAVE` or `CONFIG REWRITE`"
+    user, rules = error.server.username, redis_privileges.rules(error.server.database)
+    who = f"`ACL SETUSER {user} {rules}`" if user else f"`ACL SETUSER participation on >PASSWORD {rules}`"
+    save = "then `ACL SAVE` if Redis has an aclfile, otherwise `CONFIG REWRITE`"
+    # Not for `default`: an administrator with these rules could not change them any more.
+    cure = f"as an administrator of Redis, run {who}, {save}{'' if user else ', and put this user into REDIS_URL'}"
     meaning = "bots, workers or commands cannot do their work: events are not accepted or not stored"
     return fail("rights", f"missing: {', '.join(error.missing)}", meaning, cure)
 
@@ -147,7 +150,7 @@ def judge(facts: Facts) -> Iterator[Finding]:
         yield eviction(facts.info)
         yield memory(facts.info, facts.full)
     yield from writes(facts)
-    yield ok("rights", "our user may send every command that we use")  # `read` has checked it
+    yield ok("rights", "the user in REDIS_URL may send every command that participation needs")  # `read` has checked it
 
 
 def server(info: Mapping[str, Any]) -> Finding:

@@ -93,7 +93,7 @@ def judge(found: Zones, today: date) -> Iterator[Finding]:
     faulty = [each for each in found.in_use if each.fault is not None]
     if faulty:
         names = [f"{each.timezone} of {each.community_id}" for each in faulty]
-        meaning = "the name depends on the server, and may have no summer time: events count on the wrong day"
+        meaning = "these names are not accepted any more: each depends on the server, and may have no summer time"
         commands = "; ".join(f"`{each.command}`" for each in faulty[:NAMED])
         yield warn("time zones", _some(names), meaning, f"run {commands}")
     for name, first in found.differing.items():
@@ -110,7 +110,8 @@ def _differs(name: str, first: datetime, communities: Sequence[str], today: date
     meaning = "one of their lists of zones is old. PostgreSQL's decides about days: if it is old, days are wrong"
     cure = "update tzdata on this machine, and PostgreSQL or the tzdata on its machine; then restart PostgreSQL"
     if first.date() <= today:
-        cure += f", and run `participation highlights compute --community ID --from {first:%Y-%m-%d} --to {today}`"
+        cure += f", and run `participation highlights compute --community ID --from {first:%Y-%m-%d} --to {today}`; "
+        cure += "days before the last year may be wrong, too"
     return warn("time zones", found, meaning, cure)
 
 
