@@ -92,7 +92,7 @@ def test_publisher__that_cannot_take_events_is_refused(adapter: str) -> None:
     """Otherwise every event would be lost later, with a line in the log."""
     closed = Publisher()
     closed.close()
-    with pytest.raises(ConfigError, match="publisher: is closed"):
+    with pytest.raises(ConfigError, match="publisher: it is closed"):
         ADAPTERS[adapter](publisher=closed)
     for wrong in (Publisher, "redis://127.0.0.1"):
         with pytest.raises(ConfigError, match=r"publisher: must be an object of .*Publisher; got"):
