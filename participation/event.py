@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha1
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 import orjson
@@ -27,6 +27,8 @@ IDENTITY: Final = UUID("5f6e3c1c-2b0a-5d0f-9a55-6d2f6a2f7c11")
 RFC_3339: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt](?!24)\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII
 )
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class EventType(StrEnum):
@@ -122,7 +124,14 @@ def _uuid(value: object) -> object:
 
 
 Identifier = Annotated[str, StringConstraints(strict=True, pattern=rf"^[^\x00]{{1,{IDENTIFIER_CHARACTERS}}}$")]
-_IDENTIFIER: Final = f"a string of 1–{IDENTIFIER_CHARACTERS} characters without NUL"
+IDENTIFIER_RULE: Final = f"a string of 1–{IDENTIFIER_CHARACTERS} characters without NUL"
+Platform = Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z0-9_-]{1,32}$")]
+PLATFORM_RULE: Final = "a slug of 1–32 characters a–z, 0–9, _ or -, for example discord, telegram or irc"
+Time = Annotated[datetime, BeforeValidator(parse_time, json_schema_input_type=datetime)]
+TIME_RULE: Final = (
+    "an RFC 3339 date and time with an offset, for example 2026-03-29T01:30:00.5+02:00, "
+    "not before 2000-01-01 and at most 5 minutes in the future"
+)
 
 
 class Event(BaseModel):
@@ -133,27 +142,22 @@ class Event(BaseModel):
     event_type: Annotated[EventType, BeforeValidator(_require_string)] = Field(
         description=f"one of {', '.join(EventType)}"
     )
-    platform: Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z0-9_-]{1,32}$")] = Field(
-        description="a slug of 1–32 characters a–z, 0–9, _ or -, for example discord, telegram or irc"
-    )
-    community_id: Identifier = Field(description=f"{_IDENTIFIER}, the same for all bots that serve one community")
+    platform: Platform = Field(description=PLATFORM_RULE)
+    community_id: Identifier = Field(description=f"{IDENTIFIER_RULE}, the same for all bots that serve one community")
     member_id: Identifier = Field(
-        description=f"{_IDENTIFIER}, the platform's account id, never a number: large ids would lose digits"
+        description=f"{IDENTIFIER_RULE}, the platform's account id, never a number: large ids would lose digits"
     )
-    channel_id: Identifier | None = Field(None, description=f"{_IDENTIFIER}, or null")
+    channel_id: Identifier | None = Field(None, description=f"{IDENTIFIER_RULE}, or null")
     object_id: Identifier | None = Field(
-        None, description=f"{_IDENTIFIER}, or null: the platform's id of the message that was sent or reacted to"
+        None, description=f"{IDENTIFIER_RULE}, or null: the platform's id of the message that was sent or reacted to"
     )
     object_author_id: Identifier | None = Field(
-        None, description=f"{_IDENTIFIER}, or null: the account that wrote the message that was reacted to"
+        None, description=f"{IDENTIFIER_RULE}, or null: the account that wrote the message that was reacted to"
     )
     actor_kind: Annotated[ActorKind, BeforeValidator(_require_string)] = Field(
         ActorKind.USER, description=f"one of {', '.join(ActorKind)}"
     )
-    occurred_at: Annotated[datetime, BeforeValidator(parse_time, json_schema_input_type=datetime)] = Field(
-        description="an RFC 3339 date and time with an offset, for example 2026-03-29T01:30:00.5+02:00, "
-        "not before 2000-01-01 and at most 5 minutes in the future"
-    )
+    occurred_at: Time = Field(description=TIME_RULE)
     metadata: Annotated[dict[str, Any], BeforeValidator(_metadata)] = Field(
         default_factory=dict,
         description="a JSON object of at most 4,096 bytes as UTF-8 JSON, with numbers within 64 bits and without NUL; "
@@ -170,12 +174,18 @@ def decode(value: object) -> Event:
     `occurred_at` may also be an aware `datetime`. Raises `InvalidEvent`, which names the first field that breaks its
     rule.
     """
-    if isinstance(value, Event):
-        return value
+    return value if isinstance(value, Event) else validate(Event, value, "event")
+
+
+def validate(model: type[Model], value: object, noun: str) -> Model:
+    """Return the value as the model, whose fields have their rules as descriptions. noun: what the value is.
+
+    Raises `InvalidEvent`, which names the first field that breaks its rule.
+    """
     try:
-        return Event.model_validate(value)
+        return model.model_validate(value)
     except ValidationError as error:
-        raise _invalid(error, value) from error
+        raise _invalid(error, model, value, noun) from error
 
 
 def check(**fields: str) -> None:
@@ -184,15 +194,17 @@ def check(**fields: str) -> None:
     decode({**rest, "occurred_at": EARLIEST, **fields})
 
 
-def _invalid(error: ValidationError, raw: object) -> InvalidEvent:
+def _invalid(error: ValidationError, model: type[BaseModel], raw: object, noun: str) -> InvalidEvent:
     first = error.errors(include_url=False, include_context=False)[0]
     if not first["loc"] or not isinstance(raw, Mapping):
-        return InvalidEvent("event", "must be one JSON object", raw)
+        return InvalidEvent(noun, "must be one JSON object", raw)
     name = str(first["loc"][0])
-    if name not in Event.model_fields:
+    if name not in model.model_fields:
         name = name if name.isprintable() and len(name) <= QUOTED else short(name)
-        return InvalidEvent(name, f"is not a field of an event; the fields are {', '.join(Event.model_fields)}", raw)
-    rule = Event.model_fields[name].description
+        fields = ", ".join(model.model_fields)
+        article = "an" if noun[0] in "aeiou" else "a"
+        return InvalidEvent(name, f"is not a field of {article} {noun}; the fields are {fields}", raw)
+    rule = model.model_fields[name].description
     if first["type"] == "missing":
         return InvalidEvent(name, f"is missing; it must be {rule}", raw)
     return InvalidEvent(name, f"must be {rule}; got {short(raw.get(name))}", raw)

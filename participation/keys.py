@@ -2,13 +2,16 @@
 
 from typing import Final
 
-# Tasks. Bots in other languages send the first two.
+# Tasks. Bots in other languages send the first three. No worker runs these: they are claimed and stored in batches.
 
 TRACK_EVENT: Final = "participation.track_event"
 """Name of the task that bots call (fixed)."""
 
+NOTE_NAMES: Final = "participation.note_names"
+"""Name of the task that tells the names of accounts, channels and spaces (fixed)."""
+
 NOTE_PRESENCE: Final = "participation.note_presence"
-"""Name of the task that stores whether a platform's bot is in a community."""
+"""Name of the task that tells whether a platform's bot is in a space."""
 
 FLUSH_BATCH: Final = "participation.flush_batch"
 """Name of the task that stores a claimed batch."""

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from participation import compression, event, message
+from participation import compression, event, keys, message
 from participation.accounts import Account
 from participation.errors import InvalidEvent
 
@@ -59,12 +59,22 @@ def find_mentions(payload: object) -> Mentions:
     )
 
 
+def find_name_mentions(entry: object) -> Mentions:
+    """Read the community, the account and the time of a name, even if other parts of it are wrong."""
+    if not isinstance(entry, dict):
+        return NO_MENTIONS
+    is_account = entry.get("kind") not in ("channel", "space")
+    fields = {"member_id": entry.get("id") if is_account else None, "occurred_at": entry.get("seen_at")}
+    return find_mentions({"platform": entry.get("platform"), "community_id": entry.get("community_id"), **fields})
+
+
 def read_event(raw: bytes) -> dict[str, Any] | None:
     """Return the event in a message, or None if the message has no event or the event has no member."""
     try:
-        payload = message.decode(raw).event
+        found = message.decode(raw)
     except InvalidEvent:
         return None
+    payload = found.argument if found.task == keys.TRACK_EVENT else None
     return payload if isinstance(payload, dict) and _id(payload.get("member_id")) else None
 
 
@@ -85,14 +95,16 @@ def mentions_any(raw: bytes, accounts: frozenset[Account]) -> bool:
 
 
 def is_in_community(raw: bytes, community_id: str, platform: str | None) -> bool:
-    """Return whether the message contains an event of this community, and of this platform unless it is None."""
+    """Return whether the message is about this community, and this platform unless it is None."""
     try:
-        payload = message.decode(raw).event
+        argument = message.decode(raw).argument
     except InvalidEvent:
         return False
-    if not isinstance(payload, dict) or payload.get("community_id") != community_id:
-        return False
-    return platform is None or payload.get("platform") == platform
+    return any(
+        each.get("community_id") == community_id and platform in (None, each.get("platform"))
+        for each in (argument if isinstance(argument, list) else [argument])
+        if isinstance(each, dict)
+    )
 
 
 def _id(value: object) -> str:

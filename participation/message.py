@@ -1,4 +1,4 @@
-"""The Celery message in a Redis list. It contains one event, a pointer to a batch, or a notice.
+"""The Celery message in a Redis list. It contains one event, one notice, or a pointer to a batch.
 
 `encode` writes messages that a stock worker can read, in ASCII and without optional parts. `decode` reads the messages
 of stock clients in any language: protocols 1 and 2, every `body_encoding`, compressed or not, with or without optional
@@ -19,7 +19,7 @@ import orjson
 from participation.compression import CODECS, ERRORS, UNPACKED_BYTES, Decompressor
 from participation.errors import InvalidEvent
 from participation.event import short
-from participation.keys import EVENTS, FLUSH, FLUSH_BATCH, NIGHTLY, NOTE_PRESENCE, TRACK_EVENT
+from participation.keys import EVENTS, FLUSH, FLUSH_BATCH, NOTE_NAMES, NOTE_PRESENCE, TRACK_EVENT
 
 _DECOMPRESSORS: Final[dict[object, Callable[[], Decompressor]]] = {
     codec.content_type: codec.decompressor for codec in CODECS
@@ -41,16 +41,20 @@ def _template(task: str, queue: str) -> bytes:
     return _ENVELOPE.replace("TASK", task).replace("QUEUE", queue).encode("ascii")
 
 
-_TRACK_EVENT: Final = _template(TRACK_EVENT, EVENTS)
+ARGUMENTS: Final = {TRACK_EVENT: "event", NOTE_NAMES: "names", NOTE_PRESENCE: "notice"}
+"""The tasks in the events queue, and the name of the only argument of each."""
+
+_TEMPLATES: Final = {task: _template(task, EVENTS) for task in ARGUMENTS}
+_TRACK_EVENT: Final = _TEMPLATES[TRACK_EVENT]
 _FLUSH_BATCH: Final = _template(FLUSH_BATCH, FLUSH)
-_NOTE_PRESENCE: Final = _template(NOTE_PRESENCE, NIGHTLY)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The parts of a message that participation reads. `event` is not validated yet."""
+    """The parts of a message that participation reads. task: one of `ARGUMENTS`. argument: not validated yet."""
 
-    event: object
+    task: str
+    argument: object
     import_id: str | None = None
     sent_at: float | None = None
 
@@ -78,9 +82,9 @@ def encode_pointer(batch_id: str) -> bytes:
     return _write(_FLUSH_BATCH, b'"%b"' % batch_id.encode(), b"('%b',)" % batch_id.encode(), b"", new_id())
 
 
-def encode_presence(presence: bytes) -> bytes:
-    """Return the message (protocol 2) of the task that stores the presence of a bot. presence: the notice as JSON."""
-    return _write(_NOTE_PRESENCE, presence, b"(...)", b"", new_id())
+def encode_call(task: str, argument: bytes) -> bytes:
+    """Return the message (protocol 2) of any task in `ARGUMENTS`. argument: an event or a notice, as JSON."""
+    return _write(_TEMPLATES[task], argument, b"(...)", b',"sent_at":%.3f' % time.time(), new_id())
 
 
 def new_id() -> str:
@@ -109,21 +113,24 @@ def decode(raw: bytes) -> Message:
         raise InvalidEvent("message", "headers and properties must be JSON objects", raw, "not_a_message")
     header = parts["headers"]
     body = _body(envelope, header, parts["properties"])
-    args, kwargs = _call(header, body)
-    return Message(only_event(args, kwargs), import_id(header.get("import_id")), _number(header.get("sent_at")))
+    task, args, kwargs = _call(header, body)
+    return Message(
+        task, only_argument(task, args, kwargs), import_id(header.get("import_id")), _number(header.get("sent_at"))
+    )
 
 
-def only_event(args: object, kwargs: object) -> object:
-    """Return the event: the only argument of a call, given by position or by name.
+def only_argument(task: str, args: object, kwargs: object) -> object:
+    """Return the only argument of a call of the task, given by position or by its name.
 
     Raises `InvalidEvent` for any other arguments.
     """
+    name = ARGUMENTS[task]
     match args, kwargs:
-        case ([event], {**rest}) if not rest:
-            return event
-        case ([], {"event": event, **rest}) if not rest:
-            return event
-    raise InvalidEvent("arguments", "must be exactly one, the event", [args, kwargs], "arguments")
+        case ([argument], {**rest}) if not rest:
+            return argument
+        case ([], {**rest}) if rest.keys() == {name}:
+            return rest[name]
+    raise InvalidEvent("arguments", f"must be exactly one, named {name}", [args, kwargs], "arguments")
 
 
 def _json(text: bytes | str, part: str, code: str) -> object:
@@ -177,8 +184,8 @@ def _unpack(data: bytes, compression: object) -> bytes:
     return unpacked
 
 
-def _call(header: Mapping[str, Any], body: object) -> tuple[object, object]:
-    """Return the arguments of the call. Each protocol has them in a different place."""
+def _call(header: Mapping[str, Any], body: object) -> tuple[str, object, object]:
+    """Return the task and the arguments of the call. Each protocol has them in a different place."""
     if "task" in header:
         task, parts = header["task"], body
         if not isinstance(parts, list):
@@ -188,9 +195,10 @@ def _call(header: Mapping[str, Any], body: object) -> tuple[object, object]:
         task, args, kwargs = body.get("task"), body.get("args"), body.get("kwargs")
     else:
         raise InvalidEvent("message", "must name its task, in its headers or its body", body, "not_a_message")
-    if task != TRACK_EVENT:
-        raise InvalidEvent("task", f"must be {TRACK_EVENT}, not {short(task)}", body, "unknown_task")
-    return args or [], kwargs or {}
+    if not isinstance(task, str) or task not in ARGUMENTS:
+        names = ", ".join(ARGUMENTS)
+        raise InvalidEvent("task", f"must be one of {names}, not {short(task)}", body, "unknown_task")
+    return task, args or [], kwargs or {}
 
 
 def import_id(value: object) -> str | None:

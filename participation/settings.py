@@ -7,7 +7,7 @@ created.
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
@@ -117,6 +117,11 @@ class Settings(BaseSettings):
     )
     deletion_grace_days: int = Field(
         30, ge=0, le=3_650, description="how long the data of a community is kept after its bot was removed"
+    )
+    names: Literal["on", "off"] = Field(
+        "on",
+        description="whether workers store the names of members, channels and spaces. With `off`, the names that are "
+        "stored already are deleted within an hour",
     )
     privacy_contact: Annotated[str | None, AfterValidator(_one_line)] = Field(
         None,

@@ -58,6 +58,11 @@ def _redis() -> Redis:
     return redis_client.connect(settings.load().redis(), REDIS_TIMEOUT_SECONDS)
 
 
+@cache
+def _keep_names() -> bool:
+    return settings.load().names == "on"
+
+
 @app.task(base=TrackEvent, name=keys.TRACK_EVENT, bind=True, shared=False)
 def track_event(self: Task[Any, Any], event: object) -> dict[str, int] | None:
     """Store one event.
@@ -72,7 +77,7 @@ def track_event(self: Task[Any, Any], event: object) -> dict[str, int] | None:
     raw = json.dumps({"body": [[event], {}], "headers": headers}).encode()
     batch_id = uuid5(NAMESPACE_OID, f"{self.request.id} {event!r}").hex
     try:
-        counts = store_elements(_engine(), batch_id, [raw])
+        counts = store_elements(_engine(), batch_id, [raw], keep_names=_keep_names())
     except Unavailable as error:
         if self.request.is_eager:
             raise
@@ -107,7 +112,7 @@ def flush_batch(self: Task[Any, Any], batch_id: str) -> str:
     from participation.ingest.flush import flush
 
     try:
-        counts = flush(_redis(), _engine(), batch_id)
+        counts = flush(_redis(), _engine(), batch_id, keep_names=_keep_names())
     except Unavailable as error:
         raise self.retry(exc=error, countdown=_pause(self.request.retries)) from error
     except Exception as error:
@@ -152,30 +157,33 @@ def compute_highlights(community_id: str, highlight_date: str) -> str:
     shared=False,
 )
 def note_presence(notice: object = None) -> bool:
-    """Store that a bot was removed from a community, or is in it again.
+    """Store that a bot was removed from a space, or is in it again.
 
-    notice: a JSON object with the fields of `notices.Presence`. Returns False if a later notice was stored
-    before, or if the notice is invalid, which is logged.
+    Bots of version 0.2 and older send it to the nightly queue; now it travels with the events. notice: a JSON object
+    with the fields of `notices.presence.Presence`. Returns False if a later notice was stored before, or if the notice
+    is invalid, which is logged.
     """
-    from participation.notices import decode_presence
+    from participation.notices import presence
     from participation.store.communities.presence import store_presence
     from participation.store.database import transaction
 
     try:
-        presence = decode_presence(notice)
+        given = presence.decode(notice)
     except InvalidEvent as error:
         log.event("presence_refused", level=logging.ERROR, advice="correct the bot that sends it", detail=error)
         return False
     with transaction(_engine()) as connection:
-        return store_presence(connection, presence)
+        return store_presence(connection, given)
 
 
 @app.task(name=keys.MAINTAIN, Request=REQUEST, shared=False)
 def maintain() -> list[str]:
     """Create the coming partitions, and delete rows of old batches and data of communities whose bot was removed.
 
-    Also marks days that an older version computed with reactions to bots. Returns the names of the new partitions.
+    Also marks days that an older version computed with reactions to bots, and deletes stored names if names are not to
+    be stored. Returns the names of the new partitions.
     """
+    from participation.store.communities import names
     from participation.store.communities.deletion import delete_due
     from participation.store.database import transaction
     from participation.store.days.non_users import mark_contradicted_days
@@ -186,6 +194,8 @@ def maintain() -> list[str]:
     with transaction(_engine()) as connection:
         delete_old_batches(connection, configured.batch_retention_days)
         mark_contradicted_days(connection)
+        if configured.names == "off":
+            names.erase_names(connection)
     made = ahead(_engine(), datetime.now(UTC), configured.partitions_ahead_months)
     delete_due(_engine(), configured.deletion_grace_days)
     return made

@@ -213,7 +213,7 @@ def _run(block: Block, place: Place, command: list[str | Path]) -> tuple[int, st
 def _json(block: Block, _place: Place) -> None:
     value = json.loads(block.text)
     if isinstance(value, dict) and "body" in value:
-        value = message.decode(block.text.encode()).event
+        value = message.decode(block.text.encode()).argument
     elif not (isinstance(value, dict) and "event_type" in value):
         return
     event.decode(value)

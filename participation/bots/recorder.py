@@ -12,7 +12,7 @@ from typing import ParamSpec
 from participation import log
 from participation.bots.options import Communities, check_communities, check_publisher
 from participation.event import Event
-from participation.notices import Presence
+from participation.notices.presence import Presence
 from participation.platforms import default_community_id
 from participation.publish import Publisher
 
@@ -55,7 +55,7 @@ class Recorder:
     def note_presence(self, place_id: int, *, is_present: bool, changed_at: datetime) -> None:
         """Publish that the bot is in a guild or chat, or was removed from it. Never raises."""
         try:
-            presence = Presence(self.community(place_id), self.platform, is_present, changed_at)
+            presence = Presence(self.community(place_id), self.platform, is_present, changed_at, str(place_id))
             self._publisher().note_presence(presence)
         except Exception as error:
             self._fail("note_presence", error)

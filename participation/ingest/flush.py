@@ -28,17 +28,19 @@ SLICE_ELEMENTS: Final = 100
 """Number of messages in one answer, where Redis does not tell how large they are."""
 
 
-def flush(redis: Redis, engine: Engine, batch_id: str) -> Counts | None:
+def flush(redis: Redis, engine: Engine, batch_id: str, *, keep_names: bool = True) -> Counts | None:
     """Store the batch and remove it from Redis; return its counts.
 
-    Returns None if another process stores the batch or has stored it. Repeating it is safe at any point, also in two
-    processes at once. Raises `Unavailable` if a later try may succeed.
+    keep_names: whether to store the names in notices, or only where channels belong and when accounts joined. Returns
+    None if another process stores the batch or has stored it. Repeating it is safe at any point, also in two processes
+    at once. Raises `Unavailable` if a later try may succeed.
     """
     try:
         elements = _elements(redis, keys.batch(batch_id))
         first = next(elements, None)
         # If the list does not exist, the batch was committed, because the list is deleted last.
-        counts = None if first is None else _store_or_postpone(redis, engine, batch_id, chain([first], elements))
+        rest = chain([] if first is None else [first], elements)
+        counts = None if first is None else _store_or_postpone(redis, engine, batch_id, rest, keep_names=keep_names)
         _remove(redis, batch_id)
     except BatchTaken:
         # If that process fails, the sweep finds the batch.
@@ -65,9 +67,11 @@ def _step(redis: Redis, name: str, length: int) -> int:
     return max(1, SLICE_BYTES * length // used) if used else 1
 
 
-def _store_or_postpone(redis: Redis, engine: Engine, batch_id: str, elements: Iterable[bytes]) -> Counts | None:
+def _store_or_postpone(
+    redis: Redis, engine: Engine, batch_id: str, elements: Iterable[bytes], *, keep_names: bool
+) -> Counts | None:
     try:
-        return store_elements(engine, batch_id, elements)
+        return store_elements(engine, batch_id, elements, keep_names=keep_names)
     except BatchTaken:
         raise
     except Unavailable:
@@ -75,17 +79,19 @@ def _store_or_postpone(redis: Redis, engine: Engine, batch_id: str, elements: It
         raise
 
 
-def store_elements(engine: Engine, batch_id: str, elements: Iterable[bytes]) -> Counts | None:
+def store_elements(
+    engine: Engine, batch_id: str, elements: Iterable[bytes], *, keep_names: bool = True
+) -> Counts | None:
     """Store the elements under the batch's id, in one transaction; return None if that id was stored before.
 
     Raises `Unavailable` if a later try may succeed, `BatchTaken` while another process stores the batch.
     """
     begun, started_at = time.perf_counter(), datetime.now(UTC)
-    accepted, dead = decode_batch(elements)
-    partitions.ensure(engine, {item.row.occurred_at[:7] for item in accepted})
-    communities.create_missing(engine, {item.community_id for item in accepted})
+    content = decode_batch(elements)
+    partitions.ensure(engine, {item.row.occurred_at[:7] for item in content.accepted})
+    communities.create_missing(engine, {item.community_id for item in content.accepted})
     with transaction(engine) as connection:
-        result = store_batch(connection, batch_id, started_at, accepted, dead)
+        result = store_batch(connection, batch_id, started_at, content, keep_names=keep_names)
     _log(batch_id, result, time.perf_counter() - begun)
     return result.total if result else None
 

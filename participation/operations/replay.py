@@ -10,7 +10,7 @@ import orjson
 from redis import Redis
 from sqlalchemy import Connection, Engine
 
-from participation import event, events_queue, message
+from participation import event, events_queue, keys, message
 from participation.errors import InvalidEvent
 from participation.publish import import_sender
 from participation.store import dead_letters
@@ -92,9 +92,11 @@ class Replay:
 
     def _message(self, letter: DeadLetter) -> bytes:
         """Encode the message again, so that its event is counted. A message without a readable event stays as it is."""
+        if self._repaired is not None:
+            return message.encode(self._repaired, self.import_id)
         try:
-            payload = message.decode(letter.raw).event if self._repaired is None else self._repaired
-            return message.encode(payload, self.import_id)
+            found = message.decode(letter.raw)
+            return message.encode(found.argument, self.import_id) if found.task == keys.TRACK_EVENT else letter.raw
         except (InvalidEvent, TypeError):  # TypeError: nested too deeply for orjson
             return letter.raw
 

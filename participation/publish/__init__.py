@@ -4,14 +4,16 @@
 queue and returns. It uses one `Publisher` for the process, created at the first call.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
 from participation.event import Event
-from participation.publish.publisher import CLOSE_SECONDS, Counters, Left, Publisher
+from participation.notices.names import Name
+from participation.publish.counters import Counters, Left
+from participation.publish.publisher import CLOSE_SECONDS, Publisher
 
-__all__ = ["Counters", "Left", "Publisher", "counters", "flush", "track"]
+__all__ = ["Counters", "Left", "Publisher", "counters", "flush", "note_names", "track"]
 
 
 @cache
@@ -26,6 +28,15 @@ def track(event: Event | Mapping[str, Any]) -> bool:
     full. Raises `InvalidEvent` if the event breaks a rule, and `ConfigError` if `REDIS_URL` is missing.
     """
     return _publisher().track(event)
+
+
+def note_names(names: Iterable[Name | Mapping[str, Any]]) -> bool:
+    """Publish names of accounts, channels and spaces without waiting; return whether all were taken.
+
+    names: each a JSON object with the fields in `docs/names.md`. Raises `InvalidEvent` for the first name that breaks a
+    rule, and `ConfigError` if `REDIS_URL` is missing.
+    """
+    return _publisher().note_names(names)
 
 
 def flush(seconds: float = CLOSE_SECONDS) -> Left:

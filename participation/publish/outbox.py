@@ -7,8 +7,6 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from itertools import groupby, islice
-from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -67,8 +65,7 @@ class Outbox:
         if time.monotonic() < self._try_at:
             return False
         try:
-            for name, group in groupby(items, attrgetter("list")):
-                self._sender.send(_messages(name, group), name)
+            self._sender.send(_messages(items))
         except (RedisError, OSError) as error:
             self._is_down = True
             # A program that is ending does not retry.
@@ -186,11 +183,16 @@ class Outbox:
         self._disk.release()
 
 
-def _messages(name: str, items: Iterable[Item]) -> list[bytes]:
+def _messages(items: Sequence[Item]) -> list[bytes]:
     """Encode the items, with short pauses in which the bot's own threads can run."""
-    encode = message.encode_json if name == keys.EVENTS else message.encode_presence
     messages: list[bytes] = []
-    while part := [encode(item.argument) for item in islice(items, SLICE)]:
-        messages += part
+    for start in range(0, len(items), SLICE):
+        messages += [_message(item) for item in items[start : start + SLICE]]
         time.sleep(YIELD_SECONDS)
     return messages
+
+
+def _message(item: Item) -> bytes:
+    if item.task == keys.TRACK_EVENT:
+        return message.encode_json(item.argument)
+    return message.encode_call(item.task, item.argument)

@@ -9,16 +9,21 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from multiprocessing import util
 from typing import Any, Final
 from weakref import WeakSet
 
-from participation import event, keys, log, notices, redis_client, settings
+import orjson
+
+from participation import event, keys, log, redis_client, settings
 from participation.errors import InvalidEvent
 from participation.event import Event
+from participation.notices import names, presence
+from participation.notices.names import Name
+from participation.notices.presence import Presence
+from participation.publish.counters import Counters, Left
 from participation.publish.outbox import RETRY_SECONDS, Outbox
 from participation.publish.sender import CHUNK, Sender
 from participation.publish.spool import Item
@@ -34,31 +39,6 @@ CLOSE_SECONDS: Final = 5.0
 
 RESERVE: Final = 10
 """Voice events may use 1/RESERVE more of the queue than other events: without one of them, a whole stay is lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """Counts of the events and notices of this process.
-
-    tracked: taken by `track`. sent: acknowledged by Redis, including those from the spools of other processes. refused:
-    not taken, because queue and spool are full or the publisher is closed. invalid: not taken, because a rule is
-    broken. waiting: in memory. spooled: on disk.
-    """
-
-    tracked: int
-    sent: int
-    refused: int
-    invalid: int
-    waiting: int
-    spooled: int
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """What Redis has not acknowledged: events in memory, which are lost when the process ends, and events on disk."""
-
-    waiting: int
-    spooled: int
 
 
 class Publisher:
@@ -109,14 +89,28 @@ class Publisher:
         most = self._settings.publish_queue
         if valid.event_type.startswith("VOICE"):
             most += most // RESERVE
-        return self._put(Item(keys.EVENTS, event.to_json(valid)), most)
+        return self._put(Item(event.to_json(valid)), most)
 
-    def note_presence(self, presence: notices.Presence) -> bool:
-        """Take a notice that the bot was removed from a community, or is in it again; return whether it was taken.
+    def note_names(self, given: Iterable[Name | Mapping[str, Any]]) -> bool:
+        """Take the names of accounts, channels and spaces; return whether all of them were taken.
 
-        Workers delete the data of a community some time after its bot was removed.
+        Each is a `notices.names.Name` or a JSON object with its fields. Names that are refused because queue and spool
+        are full are lost; send them again later. Raises `InvalidEvent` for the first name that breaks a rule.
         """
-        return self._put(Item(keys.NIGHTLY, notices.encode_presence(presence)), self._settings.publish_queue)
+        entries = [names.encode(names.decode(each)) for each in given]
+        parts = [entries[start : start + names.LONGEST] for start in range(0, len(entries), names.LONGEST)]
+        # A list: the other parts are tried even if one is refused.
+        return False not in [self._notice(keys.NOTE_NAMES, orjson.dumps(part)) for part in parts]
+
+    def note_presence(self, given: Presence) -> bool:
+        """Take a notice that the bot was removed from a space, or is in it again; return whether it was taken.
+
+        Workers delete the data of a community some time after its bots were removed.
+        """
+        return self._notice(keys.NOTE_PRESENCE, presence.encode(given))
+
+    def _notice(self, task: str, argument: bytes) -> bool:
+        return self._put(Item(argument, task), self._settings.publish_queue)
 
     def _put(self, item: Item, most: int) -> bool:
         with self._lock:

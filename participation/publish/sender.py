@@ -1,8 +1,7 @@
-"""Sends messages to a list in Redis with a single command, on a connection that stays open."""
+"""Sends messages to the events queue with a single command, on a connection that stays open."""
 
 import os
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, Final, NoReturn
 
 from redis import Redis
@@ -15,13 +14,11 @@ CHUNK: Final = 500
 """Maximum number of messages in one round trip."""
 
 
-@cache
-def _start(name: str) -> bytes:
-    return b"$5\r\nLPUSH\r\n$%d\r\n%b\r\n" % (len(name), name.encode("ascii"))
+_START: Final = b"$5\r\nLPUSH\r\n$%d\r\n%b\r\n" % (len(keys.EVENTS), keys.EVENTS.encode("ascii"))
 
 
 class Sender:
-    """Puts messages into a list. Any number of threads may use it; each sends on a connection of its own.
+    """Puts messages into the events queue. Any number of threads may use it; each sends on a connection of its own.
 
     It is faster than `redis.lpush`, which spends most of its time on work that is the same for any command.
     """
@@ -32,14 +29,14 @@ class Sender:
         self._idle: list[Any] = []
         self._pid = os.getpid()
 
-    def send(self, messages: Sequence[bytes], name: str = keys.EVENTS) -> None:
+    def send(self, messages: Sequence[bytes]) -> None:
         """Put the messages into the list. When this returns, Redis has acknowledged them.
 
         Raises the errors of redis-py.
         """
         arguments = b"".join([b"$%d\r\n%b\r\n" % (len(message), message) for message in messages])
         connection = self._connection()
-        connection.send_packed_command([b"*%d\r\n%b%b" % (2 + len(messages), _start(name), arguments)])
+        connection.send_packed_command([b"*%d\r\n%b%b" % (2 + len(messages), _START, arguments)])
         try:
             connection.read_response()
         except ReadOnlyError:

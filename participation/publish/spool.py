@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self
 from uuid import uuid4
 
-from participation import private_files
+from participation import keys, private_files
 
 SUFFIX: Final = ".spool"
 
@@ -28,15 +28,26 @@ PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 PRAGMA secure_delete = ON;
 PRAGMA max_page_count = {pages};
-CREATE TABLE IF NOT EXISTS items (id INTEGER PRIMARY KEY, list TEXT NOT NULL, argument BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS items (id INTEGER PRIMARY KEY, list TEXT NOT NULL, argument BLOB NOT NULL, task TEXT);
 """
+
+# Older versions wrote files without `task`. They read files with it, too, and send every item as an event; a worker
+# then makes a dead letter of a notice, which can be replayed.
+_SELECT_COLUMNS: Final = "SELECT name FROM pragma_table_info('items')"
+_ADD_TASK: Final = "ALTER TABLE items ADD COLUMN task TEXT"
+_INSERT_ITEM: Final = "INSERT INTO items (list, argument, task) VALUES ('participation.events', ?, ?)"
+_SELECT_ITEMS: Final = "SELECT id, argument, task, list FROM items WHERE id > ? ORDER BY id LIMIT ?"
+
+
+_TASKS: Final = {keys.EVENTS: keys.TRACK_EVENT, keys.NIGHTLY: keys.NOTE_PRESENCE}
+"""The task of an item that an older version wrote, by its list."""
 
 
 class Item(NamedTuple):
-    """A message to send: the Redis list for it, and the only argument of its task, as JSON."""
+    """A message to send: the only argument of a task, as JSON, and the task, one of `message.ARGUMENTS`."""
 
-    list: str
     argument: bytes
+    task: str = keys.TRACK_EVENT
 
 
 class Spool:
@@ -56,6 +67,8 @@ class Spool:
         )
         try:
             self._connection.executescript(_PREPARE.format(pages=max(8, most_bytes // PAGE_BYTES)))
+            if ("task",) not in self._connection.execute(_SELECT_COLUMNS).fetchall():
+                self._connection.execute(_ADD_TASK)
             self.length = int(self._connection.execute("SELECT count(*) FROM items").fetchone()[0])
             path.stat()  # raises if its owner has just deleted it
         except BaseException:
@@ -76,7 +89,7 @@ class Spool:
         with closing(self._connection.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             try:
-                cursor.executemany("INSERT INTO items (list, argument) VALUES (?, ?)", items)
+                cursor.executemany(_INSERT_ITEM, items)
                 cursor.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):  # SQLite rolls back by itself when the disk is full
@@ -86,9 +99,9 @@ class Spool:
 
     def first(self, count: int) -> tuple[int, list[Item]]:
         """Return the oldest items, and the number that `remove` takes to remove them."""
-        query = "SELECT id, list, argument FROM items WHERE id > ? ORDER BY id LIMIT ?"
-        rows = self._connection.execute(query, (self._removed, count)).fetchall()
-        return rows[-1][0] if rows else 0, [Item(*row[1:]) for row in rows]
+        rows = self._connection.execute(_SELECT_ITEMS, (self._removed, count)).fetchall()
+        items = [Item(argument, task or _TASKS[name]) for _, argument, task, name in rows]
+        return rows[-1][0] if rows else 0, items
 
     def remove(self, last: int) -> None:
         """Remove the items up to `last`. If this raises, `first` still skips those items while the file is open."""

@@ -13,7 +13,7 @@ from celery.result import AsyncResult, EagerResult
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from participation import event, message, redis_client, settings
+from participation import event, keys, message, redis_client, settings
 from participation.errors import ParticipationError
 from participation.event import Event
 from participation.publish.sender import Sender, raise_unavailable
@@ -40,7 +40,7 @@ class TrackEvent(_Task):
         Redis refuses or does not answer within `PARTICIPATION_PUBLISH_TIMEOUT_SECONDS`. Then it is unknown whether
         Redis took the event, and sending the same event again is safe.
         """
-        given = event.decode(message.only_event(args or (), kwargs or {}))
+        given = event.decode(message.only_argument(keys.TRACK_EVENT, args or (), kwargs or {}))
         try:
             if positional or options or self.is_watched():
                 return self._publish(event.encode(given), positional, options)

@@ -10,32 +10,34 @@ from sqlalchemy import Engine
 from participation import event, keys
 from participation.app import app
 from participation.ingest import decode, flush
-from participation.store.dead_letters import NewDeadLetter
 from participation.store.ingest.batches import Counts
-from participation.store.ingest.events import Accepted
+from participation.store.ingest.content import Content
 
 __all__ = ["app"]
 
 _store_or_postpone, _store, _read = flush._store_or_postpone, flush.store_elements, decode.decode_batch
 
 
-def _list_goes_first(redis: Redis, engine: Engine, batch_id: str, elements: Iterable[bytes]) -> Counts | None:
+def _list_goes_first(
+    redis: Redis, engine: Engine, batch_id: str, elements: Iterable[bytes], *, keep_names: bool
+) -> Counts | None:
     """Take the batch out of Redis before it is committed."""
     kept = list(elements)
     redis.delete(keys.batch(batch_id))
     redis.zrem(keys.BATCHES, batch_id)
-    return _store_or_postpone(redis, engine, batch_id, kept)
+    return _store_or_postpone(redis, engine, batch_id, kept, keep_names=keep_names)
 
 
-def _store_under_another_name(engine: Engine, batch_id: str, elements: Iterable[bytes]) -> Counts | None:
+def _store_under_another_name(
+    engine: Engine, batch_id: str, elements: Iterable[bytes], *, keep_names: bool = True
+) -> Counts | None:
     """Forget which batches are stored."""
-    return _store(engine, f"{batch_id}-{uuid4().hex}", elements)
+    return _store(engine, f"{batch_id}-{uuid4().hex}", elements, keep_names=keep_names)
 
 
-def _drop_poison(elements: Iterable[bytes]) -> tuple[list[Accepted], list[NewDeadLetter]]:
+def _drop_poison(elements: Iterable[bytes]) -> Content:
     """Leave out what is no event."""
-    accepted, _ = _read(elements)
-    return accepted, []
+    return _read(elements)._replace(dead=[])
 
 
 match os.environ["BROKEN"]:

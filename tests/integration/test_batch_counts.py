@@ -17,11 +17,11 @@ from tests.rows import event, put
 
 
 def stored(engine: Engine, elements: list[bytes]) -> BatchResult:
-    accepted, dead = decode_batch(elements)
-    partitions.ensure(engine, {item.row.occurred_at[:7] for item in accepted})
-    create_missing(engine, {item.community_id for item in accepted})
+    content = decode_batch(elements)
+    partitions.ensure(engine, {item.row.occurred_at[:7] for item in content.accepted})
+    create_missing(engine, {item.community_id for item in content.accepted})
     with transaction(engine) as connection:
-        result = store_batch(connection, uuid4().hex, datetime.now(UTC), accepted, dead)
+        result = store_batch(connection, uuid4().hex, datetime.now(UTC), content)
     assert result is not None
     return result
 

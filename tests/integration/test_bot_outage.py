@@ -74,6 +74,6 @@ def test_killed_bot__loses_nothing_that_was_spooled(program: str, tmp_path: Path
 
 
 def decoded(raw: bytes) -> dict[str, str]:
-    given = message.decode(raw).event
+    given = message.decode(raw).argument
     assert isinstance(given, dict)
     return given

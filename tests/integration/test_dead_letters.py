@@ -379,7 +379,7 @@ def test_replay__what_was_cut_off_is_left_and_what_cannot_be_read_goes_as_it_cam
     ]
     waiting = queued(redis)
     assert waiting[1:] == [DEEP, NOT_JSON]
-    assert message.decode(waiting[0]).event == event(object_id="7", member_id=7)
+    assert message.decode(waiting[0]).argument == event(object_id="7", member_id=7)
     assert replay("--all", "--no-wait", code=1)[0] == "chosen 1   sent 0   left 1"
     assert redis.llen(keys.EVENTS) == 3
 
@@ -410,7 +410,7 @@ def test_replay__two_at_once_send_no_letter_twice(engine: Engine, redis: Redis) 
     said = [process.communicate(timeout=SECONDS)[0].decode().split() for process in both]
     assert sorted(words[3] for words in said) == ["100", "200"]
     assert [words[1] for words in said] == ["300", "300"]
-    sent = [message.decode(raw).event for raw in queued(redis)]
+    sent = [message.decode(raw).argument for raw in queued(redis)]
     assert sorted(item["member_id"] for item in sent) == [*range(300)]  # type: ignore[index]
     assert letters(engine) == [(number, "invalid_event", True) for number in range(1, 301)]
 

@@ -40,7 +40,7 @@ def queue(redis: Redis, valkey: Valkey, tmp_path: Path, monkeypatch: pytest.Monk
 def sent(queue: Redis) -> list[tuple[Any, ...]]:
     """Return the events that a program has sent to Redis, in order."""
     raw: Any = queue.lrange(keys.EVENTS, 0, -1)
-    events = [event.decode(message.decode(each).event) for each in reversed(raw)]
+    events = [event.decode(message.decode(each).argument) for each in reversed(raw)]
     return [(each.event_type.value, each.member_id, each.channel_id) for each in events]
 
 

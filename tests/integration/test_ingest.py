@@ -18,7 +18,9 @@ from participation.ingest.flush import flush, store_elements
 from participation.store.database import connect, transaction
 from participation.store.days import due
 from participation.store.ingest.batches import Counts, store_batch
+from participation.store.ingest.content import Content
 from participation.store.ingest.events import Accepted
+from participation.store.ingest.notices import Notices
 from participation.store.schema import partitions
 from tests.rows import event, put
 from tests.worker import SECONDS
@@ -33,7 +35,7 @@ def queue(redis: Redis, *numbers: int, name: str = keys.EVENTS) -> None:
 def events_of(redis: Redis, name: str) -> list[str]:
     """Object ids of the events in a list, the oldest first."""
     raw: Iterable[bytes] = redis.lrange(name, 0, -1)  # type: ignore[assignment]
-    return [message.decode(each).event["object_id"] for each in raw][::-1]  # type: ignore[index]
+    return [message.decode(each).argument["object_id"] for each in raw][::-1]  # type: ignore[index]
 
 
 def marked(engine: Engine) -> set[str]:
@@ -220,13 +222,13 @@ def test_store__overlapping_batches_at_once_store_each_event_once(engine: Engine
     """Batches with the same events in opposite orders, in parallel, neither deadlock nor store twice."""
     put(engine, [event(object_id="before")])
     elements = [message.encode(event(object_id=str(number))) for number in range(5_000)]
-    accepted, _ = decode_batch(elements)
+    accepted = list(decode_batch(elements).accepted)
     begin = Barrier(2)
 
     def flush_at_once(batch: list[Accepted]) -> Counts | None:
         with transaction(engine) as connection:
             begin.wait(SECONDS)
-            result = store_batch(connection, uuid4().hex, datetime.now(UTC), batch, [])
+            result = store_batch(connection, uuid4().hex, datetime.now(UTC), Content(batch, Notices(), []))
             return result and result.total
 
     with ThreadPoolExecutor(2) as pool:
@@ -256,7 +258,7 @@ def test_flush__batch_that_another_process_is_storing_is_left_to_it(redis: Redis
     queue(redis, 1)
     batch_id = str(claim(redis, LIMITS))
     with transaction(engine) as connection:
-        store_batch(connection, batch_id, datetime.now(UTC), [], [])
+        store_batch(connection, batch_id, datetime.now(UTC), Content([], Notices(), []))
         assert flush(redis, engine, batch_id) is None
         assert redis.exists(keys.batch(batch_id))
         connection.rollback()
@@ -297,7 +299,7 @@ def test_store__row_that_postgresql_rejects_stands_alone_in_dead_letters(databas
     assert counts == Counts(100, 98, 0, 2)
     assert [letter.reason for letter in letters] == ["rejected", "rejected"]
     assert "22001" in letters[0].detail
-    assert message.decode(bytes(letters[0].raw)).event == events[3]
+    assert message.decode(bytes(letters[0].raw)).argument == events[3]
 
 
 def test_store__long_dead_letter_keeps_its_beginning_length_and_hash(engine: Engine) -> None:

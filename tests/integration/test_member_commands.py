@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 
 from participation.accounts import Account
 from participation.cli import main
-from participation.notices import Presence
+from participation.notices.presence import Presence
 from participation.store.communities import presence
 from participation.store.database import connect, transaction
 from participation.store.members import links

@@ -15,7 +15,7 @@ from sqlalchemy import event as listeners
 
 from participation.accounts import Account
 from participation.highlights.compute import compute_day
-from participation.notices import Presence
+from participation.notices.presence import Presence
 from participation.store import locks
 from participation.store.communities import deletion, presence
 from participation.store.database import connect, transaction

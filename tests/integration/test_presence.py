@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ import pytest
 from redis import Redis
 from sqlalchemy import Connection, Engine, text
 
-from participation import accounts, keys, message, notices
+from participation import accounts, keys, message
 from participation.app import app
 from participation.errors import InvalidEvent
 from participation.highlights.compute import compute_day
 from participation.ingest.flush import store_elements
-from participation.notices import Presence
+from participation.notices import presence as notice
+from participation.notices.presence import Presence
 from participation.store import locks
 from participation.store.communities import deletion, presence
 from participation.store.communities.deletion import Deletion
@@ -76,7 +78,7 @@ def left(engine: Engine, community_id: str) -> dict[str, int]:
         "communities",
     )
     counts = {t: rows(engine, f"SELECT count(*) FROM {t} WHERE community_id = '{community_id}'")[0][0] for t in tables}
-    letters = [message.decode(bytes(raw)).event for (raw,) in rows(engine, "SELECT raw FROM dead_letters")]
+    letters = [message.decode(bytes(raw)).argument for (raw,) in rows(engine, "SELECT raw FROM dead_letters")]
     return {**counts, "dead_letters": sum(each["community_id"] == community_id for each in letters)}  # type: ignore
 
 
@@ -205,10 +207,10 @@ def test_delete__twice_at_once(engine: Engine) -> None:
 def test_read__says_what_is_wrong(value: dict[str, Any] | None, says: str) -> None:
     """A notice that breaks a rule is refused by name: one from the future would silence all that follow."""
     right = {"community_id": "c", "platform": "irc", "is_present": False, "changed_at": "2026-03-10T12:00:00Z"}
-    assert notices.decode_presence(right) == Presence("c", "irc", False, datetime(2026, 3, 10, 12, tzinfo=UTC))
+    assert notice.decode(right) == Presence("c", "irc", False, datetime(2026, 3, 10, 12, tzinfo=UTC))
     given = {**right, **value} if value and value != {"community_id": "c"} else value
     with pytest.raises(InvalidEvent, match=says):
-        notices.decode_presence(given)
+        notice.decode(given)
 
 
 @pytest.mark.usefixtures("environment")
@@ -221,7 +223,7 @@ def test_worker__notes_presence_and_deletes_what_is_due(
     fill(engine, "irc")
     right = {"community_id": "c", "platform": "irc", "is_present": False, "changed_at": REMOVED.isoformat()}
     wrong = [b"null", b"7", b"{}", orjson.dumps({**right, "is_present": "no"})]
-    redis.lpush(keys.NIGHTLY, *map(message.encode_presence, [*wrong, orjson.dumps(right)]))
+    redis.lpush(keys.NIGHTLY, *map(partial(message.encode_call, keys.NOTE_PRESENCE), [*wrong, orjson.dumps(right)]))
     log = tmp_path / "worker.log"
     with running(log) as process:
         eventually(lambda: rows(engine, "SELECT is_present FROM community_bots") == [(False,)])

@@ -492,7 +492,7 @@ def test_store__author_who_opted_out_is_nobody(engine: Engine, database: str) ->
     ((raw, reason),) = rows(strict, "SELECT raw, reason FROM dead_letters")
     strict.dispose()
     assert reason == "rejected"
-    assert message.decode(bytes(raw)).event == {**reaction, "object_author_id": None}
+    assert message.decode(bytes(raw)).argument == {**reaction, "object_author_id": None}
 
 
 def test_store__dead_letters_of_who_opted_out_are_not_kept(engine: Engine) -> None:

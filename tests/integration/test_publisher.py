@@ -18,7 +18,7 @@ from redis import Redis
 
 from participation import ConfigError, InvalidEvent, keys, message, redis_client
 from participation.local.valkey import Valkey
-from participation.notices import Presence
+from participation.notices.presence import Presence
 from participation.publish import Left, Publisher, spool
 from participation.publish.outbox import Outbox
 from participation.publish.sender import Sender
@@ -71,7 +71,7 @@ def queued(redis: Redis) -> list[str]:
 
 
 def decoded(raw: bytes) -> dict[str, Any]:
-    given = message.decode(raw).event
+    given = message.decode(raw).argument
     assert isinstance(given, dict)
     return given
 
@@ -481,9 +481,9 @@ def test_track__thread_that_cannot_start_is_started_later(
 def test_spool__damaged_page_holds_nothing_else_up(redis: Redis, publisher: Publisher, tmp_path: Path) -> None:
     """A file that cannot be read to its end is set aside, and what is behind it is sent."""
     first, second = (spool.Spool.create(tmp_path / SPOOL, 10**8) for _ in range(2))
-    items = [spool.Item(keys.EVENTS, orjson.dumps(item)) for item in events(3_000)]
+    items = [spool.Item(orjson.dumps(item)) for item in events(3_000)]
     first.append(items)
-    second.append([spool.Item(keys.EVENTS, orjson.dumps(event(object_id="behind")))])
+    second.append([spool.Item(orjson.dumps(event(object_id="behind")))])
     for each in (first, second):
         each.close()
     content = bytearray(first.path.read_bytes())
@@ -505,7 +505,7 @@ def test_thread__imports_nothing(redis: Redis) -> None:
 def test_end__in_the_middle_of_itself_and_after_an_interruption(away: Valkey, redis: Redis, tmp_path: Path) -> None:
     """A signal handler that closes while its own thread does changes nothing; what Ctrl-C left is saved by the next."""
     delivery = Outbox(Sender(redis_client.connect(away.url, 0.5)), tmp_path / SPOOL, 1_000_000)
-    items = [spool.Item(keys.EVENTS, b"%d" % number) for number in range(4)]
+    items = [spool.Item(b"%d" % number) for number in range(4)]
 
     def nested() -> Iterator[list[spool.Item]]:
         yield items[:1]

@@ -35,7 +35,7 @@ def joined(place_id: int, recorder: Recorder) -> Iterator[Event]:
 def communities(redis: Redis) -> list[str]:
     raws: object = redis.lrange(keys.EVENTS, 0, -1)
     assert isinstance(raws, list)
-    given = [message.decode(raw).event for raw in reversed(raws)]
+    given = [message.decode(raw).argument for raw in reversed(raws)]
     return [item["community_id"] for item in given if isinstance(item, dict)]
 
 

@@ -97,7 +97,8 @@ def test_delay__program_that_watches_publishing_hears_of_it(redis: Redis, engine
     def listen(headers: dict[str, Any], **_: object) -> None:
         heard.append(headers["id"])
 
-    after_task_publish.connect(listen)
+    # Not weak: when a weak receiver has died, Celery makes a new list of receivers, and senders keep the old one.
+    after_task_publish.connect(listen, weak=False)
     try:
         result = track_event.delay(event())
     finally:

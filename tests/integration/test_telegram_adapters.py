@@ -83,7 +83,7 @@ def server() -> Iterator[Telegram]:
 def sent(redis: Redis) -> list[dict[str, Any]]:
     """Return the events in the queue, the oldest first."""
     raws: Any = redis.lrange(keys.EVENTS, 0, -1)
-    return [dict(message.decode(raw).event) for raw in reversed(raws)]  # type: ignore[call-overload]
+    return [dict(message.decode(raw).argument) for raw in reversed(raws)]  # type: ignore[call-overload]
 
 
 def objects(redis: Redis) -> list[object]:

@@ -52,7 +52,7 @@ def test_example__answers_and_records(name: str, valkey: Valkey, tmp_path: Path)
         assert TOKEN.partition(":")[2] not in written
         assert [call.parameters["text"] for call in server.called("sendMessage")] == ["Ahoy!"]
         raws = redis.lrange(keys.EVENTS, 0, -1)
-        kinds = [dict(message.decode(raw).event)["event_type"] for raw in reversed(raws)]  # type: ignore
+        kinds = [dict(message.decode(raw).argument)["event_type"] for raw in reversed(raws)]  # type: ignore
         assert kinds == ["MESSAGE_SENT", "REACTION_ADDED", "MEMBER_JOINED"]
 
 

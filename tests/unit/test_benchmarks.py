@@ -44,7 +44,7 @@ def test_write__chart_is_well_formed(tmp_path: Path) -> None:
 
 def test_contenders__store_the_row_that_participation_stores() -> None:
     for item in events.events(200):
-        ours = event_row(event.decode(message.decode(message.encode(item)).event))
+        ours = event_row(event.decode(message.decode(message.encode(item)).argument))
         theirs = [copy_text(value) for value in rows.row(item)]
         theirs[2] = theirs[2].replace("-", "")
         assert theirs == list(ours)[:-1]

@@ -65,7 +65,7 @@ def looked_at(raw: bytes) -> Row | None:
     """Return what a full look makes of the list element, None if it is a dead letter."""
     try:
         envelope = message.decode(raw)
-        return event_row(event.decode(envelope.event), envelope.import_id)
+        return event_row(event.decode(envelope.argument), envelope.import_id)
     except InvalidEvent:
         return None
 

@@ -24,7 +24,7 @@ from kombu.utils.json import dumps as kombu_dumps
 from participation import event, message
 from participation.errors import InvalidEvent
 from participation.ingest.decode import decode_batch
-from participation.keys import EVENTS, FLUSH, FLUSH_BATCH, NIGHTLY, NOTE_PRESENCE, TRACK_EVENT
+from participation.keys import EVENTS, FLUSH, FLUSH_BATCH, NOTE_PRESENCE, TRACK_EVENT
 from participation.message import Message, decode, encode
 from tests.rows import event as valid_event
 
@@ -127,7 +127,7 @@ def test_encode__writes_ascii() -> None:
     sent = {**EVENT, "member_id": "Ада ⚓", "metadata": {"emoji": "👍", "%b": '"\\\u2028'}}
     raw = encode(sent, IMPORT_ID)
     assert raw.isascii()
-    assert decode(raw).event == sent
+    assert decode(raw).argument == sent
 
 
 def test_encode__is_small() -> None:
@@ -146,11 +146,13 @@ def test_pointer__is_a_stock_message_that_names_its_batch(channel: Any) -> None:
 
 
 def test_notice__is_a_stock_message_with_one_object(channel: Any) -> None:
-    """A worker gets what a bot says of itself as the only argument, in the queue of the nightly tasks."""
-    got = as_kombu_reads(message.encode_presence(b'{"community_id":"\\u00e9\\"","is_present":false}'), channel)
+    """It travels in the queue of the events, with the notice as its only argument."""
+    got = as_kombu_reads(
+        message.encode_call(NOTE_PRESENCE, b'{"community_id":"\\u00e9\\"","is_present":false}'), channel
+    )
     assert got.decode() == [[{"community_id": 'é"', "is_present": False}], {}, {}]
     assert got.headers["task"] == NOTE_PRESENCE
-    assert got.delivery_info == {"exchange": "", "routing_key": NIGHTLY}
+    assert got.delivery_info == {"exchange": "", "routing_key": EVENTS}
 
 
 def test_new_id__is_a_random_uuid() -> None:
@@ -166,7 +168,7 @@ def test_decode__reads_what_encode_writes(import_id: UUID | None) -> None:
     before = datetime.now(UTC).timestamp()
     got = decode(encode(EVENT, import_id))
     after = datetime.now(UTC).timestamp()
-    assert (got.event, got.import_id) == (EVENT, None if import_id is None else str(import_id))
+    assert (got.argument, got.import_id) == (EVENT, None if import_id is None else str(import_id))
     assert got.sent_at is not None
     assert before - 0.001 <= got.sent_at <= after + 0.001
 
@@ -225,20 +227,22 @@ def test_decode__reads_what_celery_sends(
     protocol: int, options: dict[str, Any], args: list[object], kwargs: dict[str, object]
 ) -> None:
     """Both protocols, the event by position or name, delayed, expiring or compressed: it has happened, so it counts."""
-    assert decode(as_celery_sends(protocol, args, kwargs, **options)) == Message(EVENT)
+    assert decode(as_celery_sends(protocol, args, kwargs, **options)) == Message(TRACK_EVENT, EVENT)
 
 
 def test_decode__reads_celerys_callbacks_and_ignores_them() -> None:
     """What a message asks to be done afterwards is not our business."""
     app = Celery("bot", broker="memory://", set_as_current=False)
     other = app.signature("anything.else")
-    assert decode(as_celery_sends(2, [EVENT], {}, link=other, link_error=other, chain=[other])) == Message(EVENT)
+    assert decode(as_celery_sends(2, [EVENT], {}, link=other, link_error=other, chain=[other])) == Message(
+        TRACK_EVENT, EVENT
+    )
 
 
 def test_decode__reads_python_values_that_celery_sends() -> None:
     """A `datetime` in a bare Celery program's event arrives as the moment that it was."""
     sent = {**EVENT, "occurred_at": datetime(2026, 3, 10, 12, tzinfo=UTC)}
-    assert event.decode(decode(as_celery_sends(2, [sent], {})).event) == event.decode(EVENT)
+    assert event.decode(decode(as_celery_sends(2, [sent], {})).argument) == event.decode(EVENT)
 
 
 def test_decode__reads_celery_node() -> None:
@@ -264,7 +268,7 @@ def test_decode__reads_celery_node() -> None:
             },
         }
     )
-    assert decode(raw.encode()) == Message(EVENT)
+    assert decode(raw.encode()) == Message(TRACK_EVENT, EVENT)
 
 
 @pytest.mark.parametrize("call", [{"args": [EVENT], "kwargs": None}, {"args": None, "kwargs": {"event": EVENT}}])
@@ -287,7 +291,7 @@ def test_decode__reads_gocelery(call: dict[str, object]) -> None:
             "content-encoding": "utf-8",
         }
     )
-    assert decode(raw.encode()) == Message(EVENT)
+    assert decode(raw.encode()) == Message(TRACK_EVENT, EVENT)
 
 
 PLAIN_BODY = json.dumps([[EVENT], {}, {}], ensure_ascii=False)
@@ -308,7 +312,7 @@ PLAIN_BODY = json.dumps([[EVENT], {}, {}], ensure_ascii=False)
 )
 def test_decode__reads_every_encoding_of_the_body(body: object, properties: object) -> None:
     """The body may be base64, plain text or the JSON itself, whatever the properties leave out."""
-    assert decode(v2(body=body, properties=properties)) == Message(EVENT)
+    assert decode(v2(body=body, properties=properties)) == Message(TRACK_EVENT, EVENT)
 
 
 @pytest.mark.parametrize(
@@ -326,20 +330,20 @@ def test_decode__reads_every_encoding_of_the_body(body: object, properties: obje
 )
 def test_decode__does_without_the_optional_keys(changes: dict[str, object]) -> None:
     """What other languages leave out or set to null has the meaning that everybody gives it."""
-    assert decode(v2(**changes)) == Message(EVENT)
+    assert decode(v2(**changes)) == Message(TRACK_EVENT, EVENT)
 
 
 @pytest.mark.parametrize("parts", [[[EVENT]], [[EVENT], {}], [[EVENT], None], [[EVENT], {}, {}, {}], [[EVENT], []]])
 def test_decode__reads_a_short_or_long_body(parts: list[object]) -> None:
     """Missing and further parts of a protocol 2 body do not hide the arguments."""
-    assert decode(v2(*parts)) == Message(EVENT)
+    assert decode(v2(*parts)) == Message(TRACK_EVENT, EVENT)
 
 
 @pytest.mark.parametrize("value", [EVENT, {}, [], [1], None, "x", 0, False, 1.5])
 def test_decode__hands_on_whatever_the_only_argument_is(value: object) -> None:
     """Whether it is a valid event is another question than where it stands."""
     for raw in (v2([value], {}), v2([], {"event": value}), v2(None, {"event": value}), v1(args=[value])):
-        assert decode(raw) == Message(value)
+        assert decode(raw) == Message(TRACK_EVENT, value)
 
 
 @pytest.mark.parametrize("name", ["zlib", "gzip", "bzip2", "bzip", "lzma", "xz"])
@@ -348,7 +352,7 @@ def test_decode__unpacks_what_kombu_compresses(name: str, call: object) -> None:
     """Every compression of kombu's that Python brings along is read, in both protocols."""
     data, compression = compress(json.dumps(call).encode(), name)
     headers = {"compression": compression} | ({"task": TRACK_EVENT} if isinstance(call, list) else {})
-    assert decode(v2(body=b64(data), headers=headers)) == Message(EVENT)
+    assert decode(v2(body=b64(data), headers=headers)) == Message(TRACK_EVENT, EVENT)
 
 
 @pytest.mark.parametrize(
@@ -366,7 +370,7 @@ def test_decode__unpacks_what_kombu_compresses(name: str, call: object) -> None:
 )
 def test_decode__takes_only_a_uuid_for_an_import(given: object, kept: str | None) -> None:
     """A foreign header of that name does not spoil the event."""
-    assert decode(v2(headers={"task": TRACK_EVENT, "import_id": given})) == Message(EVENT, import_id=kept)
+    assert decode(v2(headers={"task": TRACK_EVENT, "import_id": given})) == Message(TRACK_EVENT, EVENT, import_id=kept)
 
 
 @pytest.mark.parametrize(
@@ -374,7 +378,7 @@ def test_decode__takes_only_a_uuid_for_an_import(given: object, kept: str | None
 )
 def test_decode__takes_only_a_number_for_the_time_of_sending(given: object, kept: float | None) -> None:
     """A foreign header of that name does not spoil the event."""
-    assert decode(v2(headers={"task": TRACK_EVENT, "sent_at": given})) == Message(EVENT, sent_at=kept)
+    assert decode(v2(headers={"task": TRACK_EVENT, "sent_at": given})) == Message(TRACK_EVENT, EVENT, sent_at=kept)
 
 
 # ---- poison ----
@@ -600,9 +604,13 @@ def test_decode__refuses_poison_with_its_code(code: str, raw: bytes) -> None:
         (v2(body=5), "body: must be a string, an array or an object"),
         (v2(body="!"), "body: must be base64"),
         (v2(properties={"body_encoding": "base32"}), "body_encoding: must be base64, utf-8 or absent"),
-        (v2(headers={"task": "celery.ping"}), "task: must be participation.track_event, not 'celery.ping'"),
+        (
+            v2(headers={"task": "celery.ping"}),
+            "task: must be one of participation.track_event, participation.note_names, "
+            "participation.note_presence, not 'celery.ping'",
+        ),
         (v2(body=b64(b"{}")), "body: must be an array of arguments and keyword arguments"),
-        (v2([], {}), "arguments: must be exactly one, the event"),
+        (v2([], {}), "arguments: must be exactly one, named event"),
     ],
 )
 def test_decode__says_what_is_wrong_and_where(raw: bytes, said: str) -> None:
@@ -627,7 +635,7 @@ def test_decode__unpacks_a_megabyte_and_no_more(name: str, pack: Callable[[bytes
     """The limit is exact: one byte further is refused."""
     body = PLAIN_BODY.encode()
     fits = body + b" " * (1_048_576 - len(body))
-    assert decode(packed(pack(fits), name)) == Message(EVENT)
+    assert decode(packed(pack(fits), name)) == Message(TRACK_EVENT, EVENT)
     assert refusal(packed(pack(fits + b" "), name)).code == "compression"
 
 
@@ -641,7 +649,7 @@ def test_decode__refuses_a_body_that_asks_for_gigabytes_to_be_unpacked() -> None
 def test_decode__unpacks_lzmas_strongest_preset() -> None:
     """The limit is above what an honest client can ask for."""
     data = lzma.compress(PLAIN_BODY.encode(), preset=9 | lzma.PRESET_EXTREME)
-    assert decode(packed(data, "application/x-lzma")) == Message(EVENT)
+    assert decode(packed(data, "application/x-lzma")) == Message(TRACK_EVENT, EVENT)
 
 
 # ---- anything at all ----
@@ -717,7 +725,7 @@ def test_decode__answers_anything_that_looks_like_a_message(envelope: dict[str, 
 @given(JSON)
 def test_decode__keeps_any_argument(value: object) -> None:
     """Any JSON value that a client passes arrives as it was."""
-    assert decode(encode(value)).event == value
+    assert decode(encode(value)).argument == value
 
 
 # ---- the batch ----
@@ -728,7 +736,7 @@ def test_read__sorts_poison_from_events_and_loses_nothing() -> None:
     elements = [raw for group in POISON.values() for raw in group]
     good = [v2(), v1(), encode(EVENT)]
     bad_event = v2([{**EVENT, "member_id": 5}], {})
-    accepted, dead = decode_batch([*elements[:40], good[0], *elements[40:], bad_event, *good[1:]])
+    accepted, _, dead = decode_batch([*elements[:40], good[0], *elements[40:], bad_event, *good[1:]])
     assert [item.raw for item in accepted] == good
     assert [letter.reason for letter in dead] == [
         *(code for code, group in POISON.items() for _ in group),
@@ -746,6 +754,6 @@ def test_read__survives_an_event_that_is_as_deep_as_json_may_be(levels: int, fie
         b'{"body":[[%s],{}],"headers":{"task":"participation.track_event"}}' % inner,
         v2(body=b64(b"[[%s]]" % inner)),
     ):
-        accepted, dead = decode_batch([raw])
+        accepted, _, dead = decode_batch([raw])
         assert (accepted, len(dead)) == ([], 1)
         assert dead[0].reason in {"invalid_event", "not_json", "bad_body"}

@@ -44,6 +44,7 @@ def test_docs__variable_sets_the_field(name: str, monkeypatch: pytest.MonkeyPatc
         "DATABASE_URL": "postgresql://docs/test",
         "REDIS_URL": "redis://docs/1",
         "PARTICIPATION_TELEGRAM_API_URL": "https://docs",
+        "PARTICIPATION_NAMES": "off",
     }
     value = urls.get(name, "7")
     monkeypatch.setenv(name, value)

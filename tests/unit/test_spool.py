@@ -14,7 +14,7 @@ from tests.worker import SECONDS
 
 BYTES = 1_000_000
 
-ITEMS = [Item("list", b"%d" % number) for number in range(7)]
+ITEMS = [Item(b"%d" % number) for number in range(7)]
 
 
 def test_spool__gives_back_the_oldest_first(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_spool__has_one_owner(tmp_path: Path) -> None:
 def test_spool__what_is_removed_is_nowhere_on_the_disk(tmp_path: Path) -> None:
     """Not in free pages and not in the journal: neither while the file is there, nor when an empty one is closed."""
     spool = Spool.create(tmp_path, BYTES)
-    spool.append([Item("list", b"secret-%d" % number) for number in range(2_000)])
+    spool.append([Item(b"secret-%d" % number) for number in range(2_000)])
     last, _ = spool.first(1_999)
     spool.remove(last)
     spool.close()
@@ -71,7 +71,7 @@ def test_spool__what_is_removed_is_nowhere_on_the_disk(tmp_path: Path) -> None:
 def test_spool__is_full_at_its_limit_and_keeps_what_it_has(tmp_path: Path) -> None:
     """What does not fit is refused as a whole; there is room again when something has gone."""
     spool = Spool.create(tmp_path, BYTES)
-    chunk = [Item("list", bytes(1_000))] * 100
+    chunk = [Item(bytes(1_000))] * 100
     with pytest.raises(sqlite3.OperationalError, match="full"):
         deque(map(spool.append, repeat(chunk, 20)), maxlen=0)
     assert 700 <= spool.length < 1_000

@@ -127,7 +127,7 @@ def _event(letter: DeadLetter) -> tuple[Any, str | None]:
     if letter.is_cut_off:
         return None, "the message was cut off"
     try:
-        event = message.decode(letter.raw).event
+        event = message.decode(letter.raw).argument
         orjson.dumps(event)
     except InvalidEvent as error:
         return None, str(error)

@@ -41,13 +41,17 @@ _DELETE_COMMUNITY = [
         "community_daily_highlights",
         "due_days",
         "community_non_users",
+        "account_names",
+        "channel_names",
+        "space_names",
         "communities",
     )
 ]
 
-_DELETE_COMMUNITY_NON_USERS = text("""
-DELETE FROM community_non_users WHERE community_id = :community_id AND platform = :platform
-""")
+_DELETE_PLATFORM = [
+    text(f"DELETE FROM {table} WHERE community_id = :community_id AND platform = :platform")
+    for table in ("community_non_users", "account_names", "channel_names", "space_names")
+]
 
 
 def delete_due(engine: Engine, grace_days: int) -> list[Deletion]:
@@ -75,7 +79,8 @@ def _delete(engine: Engine, removal: Removal, grace_days: int) -> Deletion | Non
         for statement in _DELETE_COMMUNITY if is_whole else []:
             connection.execute(statement, {"community_id": removal.community_id})
         where = {"community_id": removal.community_id, "platform": removal.platform}
-        connection.execute(_DELETE_COMMUNITY_NON_USERS, where)
+        for statement in _DELETE_PLATFORM:
+            connection.execute(statement, where)
         presence.delete_presence(connection, removal)
     deletion = Deletion(removal.community_id, removal.platform, events, is_whole)
     log.event("community_deleted", **deletion._asdict())

@@ -12,27 +12,33 @@ from participation.errors import BatchTaken
 from participation.store import dead_letters, locks
 from participation.store.communities import settings as communities
 from participation.store.dead_letters import NewDeadLetter
-from participation.store.ingest import events, import_counts
+from participation.store.ingest import events, import_counts, notices
+from participation.store.ingest.content import Content
 from participation.store.ingest.events import Accepted, Source
 from participation.store.ingest.opt_out_filter import filter_opted_out
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The counts of a batch: received = stored + duplicates + dead. opted_out: discarded, and not in received."""
+    """The counts of a batch: received = stored + duplicates + dead.
+
+    Not in received: opted_out, which were discarded, and notices, which are counted by message.
+    """
 
     received: int = 0
     stored: int = 0
     duplicates: int = 0
     dead: int = 0
     opted_out: int = 0
+    notices: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
 
     def __str__(self) -> str:
         text = f"stored {self.stored:,} · duplicates {self.duplicates:,} · dead {self.dead:,}"
-        return f"{text} · opted out {self.opted_out:,}" if self.opted_out else text
+        beside = {"opted out": self.opted_out, "notices": self.notices}
+        return " · ".join([text, *(f"{name} {count:,}" for name, count in beside.items() if count)])
 
 
 class BatchResult(NamedTuple):
@@ -55,7 +61,7 @@ RETURNING NOT EXISTS (
 _UPDATE_BATCH = text("""
 UPDATE ingest_batches
 SET received = :received, stored = :stored, duplicates = :duplicates, dead = :dead, opted_out = :opted_out,
-    stored_at = clock_timestamp()
+    notices = :notices, stored_at = clock_timestamp()
 WHERE batch_id = :batch_id
 """)
 
@@ -71,14 +77,15 @@ def store_batch(
     connection: Connection,
     batch_id: str,
     started_at: datetime,
-    accepted: Sequence[Accepted],
-    dead: Sequence[NewDeadLetter],
+    content: Content,
+    *,
+    keep_names: bool = True,
 ) -> BatchResult | None:
     """Store the batch; return its counts, or None if it was stored before.
 
-    The caller has created the partitions and communities, and commits. A row that passed validation and is rejected by
-    PostgreSQL becomes a dead letter. Raises `BatchTaken` while another transaction stores the batch, and `Unavailable`
-    if a community was deleted meanwhile.
+    keep_names: as in `notices.store`. The caller has created the partitions and communities, and commits. A row that
+    passed validation and is rejected by PostgreSQL becomes a dead letter. Raises `BatchTaken` while another transaction
+    stores the batch, and `Unavailable` if a community was deleted meanwhile.
     """
     if not locks.try_lock_batch(connection, batch_id):
         raise BatchTaken(f"another process is storing the batch {batch_id}")
@@ -86,14 +93,15 @@ def store_batch(
     if all_new is None:
         return None
     locks.share_time_zones(connection)
-    communities.check_not_deleted(connection, {item.community_id for item in accepted})
-    accepted, dead, opted_out = filter_opted_out(connection, accepted, dead)
+    communities.check_not_deleted(connection, {item.community_id for item in content.accepted})
+    (accepted, told, dead), opted_out = filter_opted_out(connection, content)
+    notices.store(connection, told, keep_names=keep_names)
     stored, rejected = events.insert(connection, accepted, all_new=all_new)
     dead_letters.insert(connection, batch_id, [*dead, *rejected])
     by_source = _count(accepted, dead, stored, rejected, opted_out)
     by_import = _sum(by_source, lambda source: source[1])
     import_counts.insert(connection, batch_id, {name: asdict(counts) for name, counts in by_import.items() if name})
-    total = sum(by_source.values(), start=Counts())
+    total = sum(by_source.values(), start=Counts(notices=told.messages))
     connection.execute(_UPDATE_BATCH, {"batch_id": batch_id, **asdict(total)})
     return BatchResult(total, _sum(by_source, lambda source: source[0]))
 

@@ -208,5 +208,6 @@ def _rejected(item: Accepted, detail: str) -> NewDeadLetter:
 def _without_author(raw: bytes) -> bytes:
     """Encode the message again, without the author of the message that its member reacted to."""
     found = message.decode(raw)
-    payload = {**found.event, "object_author_id": None} if isinstance(found.event, dict) else found.event
+    given = found.argument
+    payload = {**given, "object_author_id": None} if isinstance(given, dict) else given
     return message.encode(payload, found.import_id)

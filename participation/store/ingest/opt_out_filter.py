@@ -1,19 +1,23 @@
 """Enforces opt-outs: the transaction that stores a batch discards the events of members who opted out."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from participation.accounts import Account
+from participation.notices import names
+from participation.notices.names import AccountName
 from participation.store.dead_letters import NewDeadLetter
 from participation.store.ingest import events
+from participation.store.ingest.content import Content
 from participation.store.ingest.events import NULL, Accepted, Source
 from participation.store.members import opt_outs
 
-Name = tuple[str, str]
+Id = tuple[str, str]
 """A platform and an account id as in a row, where they are escaped for COPY."""
 
 Until = Mapping[Account, datetime | None]
@@ -21,54 +25,66 @@ Until = Mapping[Account, datetime | None]
 
 
 class Filtered(NamedTuple):
-    """The part of a batch that is kept, and how many events were discarded, by source."""
+    """The part of a batch that is kept, and how many events and names were discarded, by source."""
 
-    accepted: Sequence[Accepted]
-    dead: Sequence[NewDeadLetter]
+    content: Content
     opted_out: Counter[Source]
 
 
-def filter_opted_out(connection: Connection, accepted: Sequence[Accepted], dead: Sequence[NewDeadLetter]) -> Filtered:
-    """Discard the events of members who opted out, and remove these members as authors from other events.
+def filter_opted_out(connection: Connection, content: Content) -> Filtered:
+    """Discard the events and names of members who opted out, and remove these members as authors from other events.
 
     New opt-outs wait until the caller commits.
     """
     key = opt_outs.lock_and_read_key(connection)
     if key is None:
-        return Filtered(accepted, dead, Counter())
-    names = {(row.platform, name) for row, *_ in accepted for name in (row.member_id, row.object_author_id)}
-    accounts = {name: Account(name[0], events.unescaped(name[1])) for name in names if name[1] != NULL}
-    mentioned = {account for letter in dead for account in letter.accounts}
-    found = opt_outs.find(connection, key, {*accounts.values(), *mentioned})
+        return Filtered(content, Counter())
+    ids = {(row.platform, name) for row, *_ in content.accepted for name in (row.member_id, row.object_author_id)}
+    accounts = {name: Account(name[0], events.unescaped(name[1])) for name in ids if name[1] != NULL}
+    mentioned = {account for letter in content.dead for account in letter.accounts}
+    named = {_account(name) for name in content.notices.names if isinstance(name, AccountName)}
+    found = opt_outs.find(connection, key, {*accounts.values(), *mentioned, *named})
     if not found:
-        return Filtered(accepted, dead, Counter())
-    return _filter(accepted, dead, {name: found[each] for name, each in accounts.items() if each in found}, found)
+        return Filtered(content, Counter())
+    return _filter(content, {name: found[each] for name, each in accounts.items() if each in found}, found)
 
 
-def _filter(
-    accepted: Sequence[Accepted], dead: Sequence[NewDeadLetter], names: Mapping[Name, datetime | None], until: Until
-) -> Filtered:
+def _filter(content: Content, ids: Mapping[Id, datetime | None], until: Until) -> Filtered:
     kept: list[Accepted] = []
     dropped: list[Accepted] = []
-    for item in accepted:
+    for item in content.accepted:
         row = item.row
-        if _is_discarded(row.occurred_at, names, (row.platform, row.member_id)):
+        if _is_discarded(row.occurred_at, ids, (row.platform, row.member_id)):
             dropped.append(item)
-        elif _is_discarded(row.occurred_at, names, (row.platform, row.object_author_id)):
+        elif _is_discarded(row.occurred_at, ids, (row.platform, row.object_author_id)):
             kept.append(item._replace(row=row._replace(object_author_id=NULL), is_author_removed=True))
         else:
             kept.append(item)
-    letters = [letter for letter in dead if not _is_letter_discarded(letter, until)]
+    letters = [letter for letter in content.dead if not _is_letter_discarded(letter, until)]
+    told = [name for name in content.notices.names if not _is_name_discarded(name, until)]
     discarded = events.by_source(dropped)
-    discarded.update(letter.source for letter in dead)
+    discarded.update(letter.source for letter in content.dead)
     discarded.subtract(letter.source for letter in letters)
-    return Filtered(kept, letters, +discarded)
+    discarded.update((name.community_id, None) for name in content.notices.names)
+    discarded.subtract((name.community_id, None) for name in told)
+    return Filtered(Content(kept, replace(content.notices, names=told), letters), +discarded)
 
 
-def _is_discarded(occurred_at: str, names: Mapping[Name, datetime | None], name: Name) -> bool:
-    if name not in names:
+def _account(name: AccountName) -> Account:
+    return Account(name.platform, name.id)
+
+
+def _is_name_discarded(name: names.Name, until: Until) -> bool:
+    if not isinstance(name, AccountName) or (account := _account(name)) not in until:
         return False
-    until = names[name]
+    limit = until[account]
+    return limit is None or name.seen_at < limit
+
+
+def _is_discarded(occurred_at: str, ids: Mapping[Id, datetime | None], name: Id) -> bool:
+    if name not in ids:
+        return False
+    until = ids[name]
     return until is None or datetime.fromisoformat(occurred_at) < until
 
 

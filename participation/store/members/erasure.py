@@ -66,6 +66,10 @@ _DELETE_PERSON_NON_USERS = text(f"""
 WITH {ACCOUNTS} DELETE FROM community_non_users WHERE (platform, account_id) IN (SELECT * FROM accounts)
 """)
 
+_DELETE_PERSON_ACCOUNT_NAMES = text(f"""
+WITH {ACCOUNTS} DELETE FROM account_names WHERE (platform, account_id) IN (SELECT * FROM accounts)
+""")
+
 _DELETE_PERSON_LINKS = text(f"""
 WITH {ACCOUNTS}
 DELETE FROM member_accounts
@@ -99,10 +103,11 @@ def person_events(engine: Engine, person: Person, on_progress: OnProgress) -> It
 def person_days(connection: Connection, person: Person) -> set[Day]:
     """Delete the person's rows of computed days, mark those days, and return them. The caller commits.
 
-    Also deletes that an account was known as something else than a user. Waits for computations that may have read the
-    person's events, so that none of them writes such rows again.
+    Also deletes the names of the accounts, and that one was known as something else than a user. Waits for computations
+    that may have read the person's events, so that none of them writes such rows again.
     """
     locks.lock_computations(connection)
+    connection.execute(_DELETE_PERSON_ACCOUNT_NAMES, person.columns())
     connection.execute(_DELETE_PERSON_NON_USERS, person.columns())
     return {Day(*row) for row in connection.execute(_DELETE_PERSON_DAYS, {"names": person.names})}
 

@@ -56,11 +56,18 @@ SELECT community_id, platform, account_id FROM community_non_users
 WHERE (platform, account_id) IN (SELECT * FROM accounts)
 """)
 
+_SELECT_PERSON_ACCOUNT_NAMES = text(f"""
+WITH {ACCOUNTS}
+SELECT community_id, platform, account_id, name, username, joined_at, seen_at FROM account_names
+WHERE (platform, account_id) IN (SELECT * FROM accounts)
+""")
+
 QUERIES: Final = {
     "link": _SELECT_PERSON_LINKS,
     "event": _SELECT_PERSON_EVENTS,
     "reaction_received": _SELECT_RECEIVED,
     "highlight": _SELECT_PERSON_DAYS,
+    "name": _SELECT_PERSON_ACCOUNT_NAMES,
     "not_user": _SELECT_PERSON_NON_USERS,
 }
 """The queries, by the kind of the records that they read."""

@@ -84,6 +84,7 @@ ingest_batches = Table(
     _at("started_at", nullable=False),
     _at("stored_at", nullable=False, server_default=text("clock_timestamp()")),
     Column("opted_out", Integer, nullable=False, server_default=_ZERO, comment="beside `received`, not in it"),
+    Column("notices", Integer, nullable=False, server_default=_ZERO, comment="beside `received`, not in it"),
     Index(None, "stored_at"),
 )
 
@@ -120,6 +121,7 @@ community_bots = Table(
     Column("platform", Text, primary_key=True),
     Column("is_present", Boolean, nullable=False),
     _at("changed_at", nullable=False),
+    Column("space_id", Text, primary_key=True, server_default=text("''"), comment="empty if the bot did not tell it"),
     comment="whether the bot of a platform is in the community; where it was removed, its data is deleted in time",
 )
 
@@ -130,6 +132,45 @@ community_non_users = Table(
     Column("platform", Text, primary_key=True),
     Column("account_id", Text, primary_key=True),
     comment="accounts of which an event with another actor_kind than user is stored; they receive no reactions",
+)
+
+account_names = Table(
+    "account_names",
+    metadata,
+    Column("community_id", Text, primary_key=True),
+    Column("platform", Text, primary_key=True),
+    Column("account_id", Text, primary_key=True),
+    Column("name", Text),
+    Column("username", Text),
+    _at("joined_at"),
+    _at("seen_at", nullable=False),
+    Index(None, "platform", "account_id"),
+    comment="what accounts are called in a community, by the latest notice; joined_at is the earliest that was told",
+)
+
+channel_names = Table(
+    "channel_names",
+    metadata,
+    Column("community_id", Text, primary_key=True),
+    Column("platform", Text, primary_key=True),
+    Column("channel_id", Text, primary_key=True),
+    Column("name", Text),
+    Column("parent_id", Text),
+    Column("category_id", Text),
+    Column("is_public", Boolean, comment="every member may read it; NULL is unknown and is treated as not public"),
+    _at("seen_at", nullable=False),
+    comment="what channels are called and where they belong, by the latest notice",
+)
+
+space_names = Table(
+    "space_names",
+    metadata,
+    Column("community_id", Text, primary_key=True),
+    Column("platform", Text, primary_key=True),
+    Column("space_id", Text, primary_key=True),
+    Column("name", Text),
+    _at("seen_at", nullable=False),
+    comment="what the guilds, chats and workspaces of a community are called, by the latest notice",
 )
 
 dead_letters = Table(
