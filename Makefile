@@ -38,7 +38,7 @@ NOT_LOWEST := documentation local_servers highlights meanings zones
 
 # PostgreSQL's sessions are in another time zone than in `test`: no result may depend on it.
 test-lowest: .venv-lowest/installed ## run tests with the lowest versions of all dependencies
-	TEST_SESSION_ZONE=UTC .venv-lowest/bin/$(PYTEST) --ignore=tests/faults $(NOT_LOWEST:%=--ignore=tests/integration/test_%.py)
+	TEST_SESSION_ZONE=UTC .venv-lowest/bin/$(PYTEST) tests/unit tests/integration $(NOT_LOWEST:%=--ignore=tests/integration/test_%.py)
 
 test-install: .venv/installed ## build the wheel, publish with the base install alone, and run the demo
 	$(BIN)/python -m tests.install
