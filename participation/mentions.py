@@ -94,17 +94,29 @@ def mentions_any(raw: bytes, accounts: frozenset[Account]) -> bool:
     return any(_pattern(each).search(layer) for each in ids for layer in layers[_is_distinctive(each)])
 
 
-def is_in_community(raw: bytes, community_id: str, platform: str | None) -> bool:
-    """Return whether the message is about this community, and this platform unless it is None."""
+def is_in_community(raw: bytes, community_id: str, platform: str | None, before: datetime | None = None) -> bool:
+    """Return whether the message is about this community, and this platform unless it is None.
+
+    before: only what occurred before this time, or has no readable time.
+    """
     try:
         argument = message.decode(raw).argument
     except InvalidEvent:
         return False
     return any(
-        each.get("community_id") == community_id and platform in (None, each.get("platform"))
+        each.get("community_id") == community_id
+        and platform in (None, each.get("platform"))
+        and (before is None or _is_before(each, before))
         for each in (argument if isinstance(argument, list) else [argument])
         if isinstance(each, dict)
     )
+
+
+def _is_before(payload: dict[str, Any], limit: datetime) -> bool:
+    try:
+        return event.parse_time(payload.get("occurred_at") or payload.get("seen_at")) < limit
+    except ValueError:
+        return True
 
 
 def _id(value: object) -> str:

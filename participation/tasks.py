@@ -178,12 +178,12 @@ def note_presence(notice: object = None) -> bool:
 
 @app.task(name=keys.MAINTAIN, Request=REQUEST, shared=False)
 def maintain() -> list[str]:
-    """Create the coming partitions, and delete rows of old batches and data of communities whose bot was removed.
+    """Create the coming partitions, and delete rows of old batches and data of removed bots and deleted communities.
 
     Also marks days that an older version computed with reactions to bots, and deletes stored names if names are not to
     be stored. Returns the names of the new partitions.
     """
-    from participation.store.communities import names
+    from participation.store.communities import deleted, grouping, names
     from participation.store.communities.deletion import delete_due
     from participation.store.database import transaction
     from participation.store.days.non_users import mark_contradicted_days
@@ -198,6 +198,8 @@ def maintain() -> list[str]:
             names.erase_names(connection)
     made = ahead(_engine(), datetime.now(UTC), configured.partitions_ahead_months)
     delete_due(_engine(), configured.deletion_grace_days)
+    deleted.finish(_engine())
+    grouping.group_moved_spaces(_engine())
     return made
 
 

@@ -1,18 +1,22 @@
 """`participation communities …`."""
 
-from itertools import groupby
+import sys
+from itertools import compress, groupby
 from operator import attrgetter
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from sqlalchemy import Engine
 
 from participation import settings
 from participation.cli import arguments, connections, output
 from participation.cli.group import command_group
 from participation.errors import ConfigError
-from participation.store.communities import presence
+from participation.store.communities import deleted, grouping, presence
 from participation.store.communities import settings as communities
 from participation.store.database import transaction
+from participation.store.days import parts
 
 app = command_group()
 
@@ -45,7 +49,8 @@ def list_() -> None:
     with connections.database() as engine, transaction(engine) as connection:
         rows = communities.list_communities(connection)
         removals = presence.pending_removals(connection, settings.load().deletion_grace_days)
-    titles = ["community", "name", "time zone", "days computed", "last day", *["deletion (UTC)"] * bool(removals)]
+    titles = ["community", "name", "time zone", "days computed", "last day", "parts", "deletion (UTC)"]
+    has = [True] * 5 + [any(row.parts for row in rows), bool(removals)]
     deletions = {
         community: ", ".join(f"{each.platform} {each.due_at:%Y-%m-%d}" for each in group)
         for community, group in groupby(removals, key=attrgetter("community_id"))
@@ -57,9 +62,67 @@ def list_() -> None:
             r.timezone,
             str(r.days),
             str(r.last_date or ""),
-            deletions.get(r.community_id, ""),
+            ", ".join(r.parts),
+            ", ".join(deletions[each] for each in (r.community_id, *r.parts) if each in deletions),
         ]
         for r in rows
     ]
-    for line in output.table(titles, [row[: len(titles)] for row in cells]):
+    shown = [list(compress(row, has)) for row in (titles, *cells)]
+    for line in output.table(shown[0], shown[1:]):
         typer.echo(line)
+
+
+@app.command("group", epilog="Example: participation communities group harbour discord:19703843 telegram:-4001")
+def group(
+    community: Annotated[str, typer.Argument(metavar="COMMUNITY", help="The community that counts them all.")],
+    ids: Annotated[list[str], typer.Argument(metavar="PART…", help="The ids that become parts of it.")],
+) -> None:
+    """Count several communities as one, for example a Discord server and a Telegram group. Bots need no change.
+
+    A new community takes the settings of the first part. All days are computed again. `ungroup` undoes it.
+    """
+    with connections.database() as engine, transaction(engine) as connection:
+        replaced = grouping.group(connection, community, ids)
+    for each in replaced:
+        had = {"name": each.name, "time zone": each.timezone, **each.settings}
+        listed = ", ".join(f"{name} {output.escape(str(value))}" for name, value in had.items() if value is not None)
+        typer.echo(f"not in force any more: {output.escape(each.community_id)}: {listed}", err=True)
+    typer.echo(f"{output.escape(community)}: {len(set(ids))} part(s); all its days will be computed again")
+
+
+@app.command("ungroup", epilog="Example: participation communities ungroup telegram:-4001")
+def ungroup(ids: Annotated[list[str], typer.Argument(metavar="PART…", help="Parts of a community.")]) -> None:
+    """Count parts as communities of their own again. All days are computed again."""
+    with connections.database() as engine, transaction(engine) as connection:
+        found = grouping.ungroup(connection, ids)
+    named = ", ".join(map(output.escape, found))
+    typer.echo(f"{len(set(ids))} part(s) of {named} are communities of their own; all days will be computed again")
+
+
+@app.command("delete", epilog="Example: participation communities delete harbour")
+def delete(
+    community: Annotated[str, typer.Argument(metavar="ID", help="The community. Its parts are deleted, too.")],
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask for confirmation. Without a terminal, the command never asks.")
+    ] = False,
+) -> None:
+    """Delete everything of a community: events, highlights, names, settings, dead letters. This cannot be undone.
+
+    What occurred before now is discarded from then on, also in queues, imports and replays. What occurs later makes the
+    community anew. If the command is interrupted, run it again, or the workers finish within an hour.
+    """
+    with connections.database() as engine:
+        _confirm_deletion(engine, community, yes=yes or not sys.stdin.isatty())
+        with transaction(engine) as connection:
+            ids = deleted.begin(connection, community)
+        with Console(stderr=True).status("deleting the events") as status:
+            events = deleted.finish(engine, lambda done, steps: status.update(f"step {done:,} of {steps:,}"))
+    typer.echo(f"{', '.join(map(output.escape, ids))}: deleted, with {events:,} event(s)")
+
+
+def _confirm_deletion(engine: Engine, community: str, *, yes: bool) -> None:
+    with transaction(engine) as connection:
+        ids = parts.parts_of(connection, community)
+    if not yes:
+        named = ", ".join(map(output.escape, ids))
+        typer.confirm(f"Delete everything of {named} permanently?", abort=True, err=True)

@@ -10,6 +10,7 @@ from rich.progress import track
 from sqlalchemy import Connection, Engine
 
 from participation.cli import arguments, connections
+from participation.cli.connections import resolve
 from participation.cli.group import command_group
 from participation.errors import ConfigError
 from participation.highlights.compute import compute_day
@@ -17,7 +18,6 @@ from participation.highlights.digest import read_digest
 from participation.highlights.renderers.json import render_json
 from participation.highlights.renderers.text import render_text
 from participation.highlights.summary import summarize
-from participation.store.communities import settings as communities
 from participation.store.database import transaction
 from participation.store.days import digests, due
 from participation.store.days.due import Day
@@ -80,7 +80,7 @@ def show(
     """
     span = _span(on, first, last)
     with connections.database() as engine, transaction(engine) as connection:
-        communities.require(connection, community)
+        community = resolve(connection, community)
         days = _shown(connection, community, span, is_range=first is not None)
         read = [read_digest(connection, community, day) for day in days]
     if as_ is Format.TEXT:
@@ -112,7 +112,7 @@ def _shown(connection: Connection, community: str, span: tuple[date, date] | Non
 def _days(engine: Engine, community: str | None, span: tuple[date, date] | None) -> list[Day]:
     with transaction(engine) as connection:
         if community is not None:
-            communities.require(connection, community)
+            community = resolve(connection, community)
             if span is not None:
                 return due.days_between(connection, community, *span)
         return due.list_due(connection, community)

@@ -8,7 +8,7 @@ import typer
 
 from participation.cli import connections
 from participation.cli.group import command_group
-from participation.cli.progress import Bars
+from participation.cli.progress import Bars, explain_discarded
 from participation.imports import ndjson
 from participation.imports.sender import Import
 from participation.store.ingest.import_counts import ImportCounts
@@ -54,8 +54,7 @@ def _print(state: Import, counts: ImportCounts) -> None:
         f"accepted {state.accepted:,}   stored {counts.stored:,}   duplicates {counts.duplicates:,}   "
         f"dead {counts.dead:,}"
     )
-    if counts.opted_out:
-        typer.echo(f"{counts.opted_out:,} event(s) of members who opted out were discarded", err=True)
+    explain_discarded(counts)
     if state.refused:
         typer.echo(f"{state.refused:,} line(s) are not events and were not sent; see above", err=True)
     if counts.dead:

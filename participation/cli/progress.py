@@ -15,6 +15,14 @@ HINT_SECONDS = 15.0
 """How long there is no progress before the command prints a hint."""
 
 
+def explain_discarded(counts: ImportCounts) -> None:
+    """Print on standard error how many events were discarded, and why."""
+    reasons = {"of members who opted out": counts.opted_out, "of deleted communities": counts.deleted}
+    for reason, count in reasons.items():
+        if count:
+            typer.echo(f"{count:,} event(s) {reason} were discarded", err=True)
+
+
 class Bars:
     """Two progress bars, published and stored, with lines of text above them. size: the total of the first bar."""
 

@@ -16,9 +16,11 @@ from participation import keys, log
 from participation.errors import BatchTaken, Unavailable
 from participation.ingest.claim import postpone
 from participation.ingest.decode import decode_batch
+from participation.store.communities import grouping
 from participation.store.communities import settings as communities
 from participation.store.database import transaction
 from participation.store.ingest.batches import BatchResult, Counts, store_batch
+from participation.store.ingest.events import last_times
 from participation.store.schema import partitions
 
 SLICE_BYTES: Final = 16_777_216
@@ -89,9 +91,11 @@ def store_elements(
     begun, started_at = time.perf_counter(), datetime.now(UTC)
     content = decode_batch(elements)
     partitions.ensure(engine, {item.row.occurred_at[:7] for item in content.accepted})
-    communities.create_missing(engine, {item.community_id for item in content.accepted})
+    communities.create_missing(engine, last_times(content.accepted))
     with transaction(engine) as connection:
         result = store_batch(connection, batch_id, started_at, content, keep_names=keep_names)
+    if result and content.notices.has_moved_spaces:
+        grouping.group_moved_spaces(engine)
     _log(batch_id, result, time.perf_counter() - begun)
     return result.total if result else None
 

@@ -11,6 +11,7 @@ from participation.ingest.decode import decode_batch
 from participation.store.communities.settings import create_missing
 from participation.store.database import transaction
 from participation.store.ingest.batches import BatchResult, Counts, store_batch
+from participation.store.ingest.events import last_times
 from participation.store.members import requests
 from participation.store.schema import partitions
 from tests.rows import event, put
@@ -19,7 +20,7 @@ from tests.rows import event, put
 def stored(engine: Engine, elements: list[bytes]) -> BatchResult:
     content = decode_batch(elements)
     partitions.ensure(engine, {item.row.occurred_at[:7] for item in content.accepted})
-    create_missing(engine, {item.community_id for item in content.accepted})
+    create_missing(engine, last_times(content.accepted))
     with transaction(engine) as connection:
         result = store_batch(connection, uuid4().hex, datetime.now(UTC), content)
     assert result is not None

@@ -171,6 +171,25 @@ def test_highlights__are_computed_and_shown(engine: Engine) -> None:
     assert unknown == "error: unknown community 'cc': did you mean c?\n"
 
 
+def test_communities__are_grouped_shown_and_deleted(engine: Engine) -> None:
+    """A part shows its community and says so; what is not in force any more is printed; deleting asks nobody here."""
+    put(engine, [event(community_id=each, object_id=each) for each in ("deck", "pier")])
+    run("communities", "set", "pier", "--timezone", "Asia/Tokyo")
+    grouped = run("communities", "group", "harbour", "deck", "pier")
+    assert grouped.stdout == b"harbour: 2 part(s); all its days will be computed again\n"
+    assert grouped.stderr == b"not in force any more: pier: time zone Asia/Tokyo\n"
+    run("highlights", "compute")
+    shown = run("highlights", "show", "--community", "pier", "--format", "json")
+    assert shown.stderr == b"pier is a part of harbour\n"
+    assert json.loads(shown.stdout)["message_count"] == 2
+    listed = run("communities", "list").stdout.decode().splitlines()
+    assert (len(listed), listed[1].split()) == (2, ["harbour", "UTC", "1", "2026-03-10", "deck,", "pier"])
+    assert run("communities", "ungroup", "pier").stdout.startswith(b"1 part(s) of harbour")
+    assert b"'pier' is not a part" in run("communities", "ungroup", "pier", code=2).stderr
+    assert run("communities", "delete", "harbour").stdout == b"harbour, deck: deleted, with 1 event(s)\n"
+    assert b"unknown community 'harbour'" in run("communities", "delete", "harbour", code=2).stderr
+
+
 def test_communities_and_members__are_set_and_listed(engine: Engine) -> None:
     """Names and zones are saved and listed; accounts are linked and unlinked; what is wrong is named."""
     put(engine, [event()])

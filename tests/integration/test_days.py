@@ -197,7 +197,7 @@ def test_configure__name_and_zone_can_be_set_apart(engine: Engine) -> None:
         settings.configure(connection, "c", "Asia/Tokyo", None)
         settings.configure(connection, "c", None, "The Harbour")
         (row,) = settings.list_communities(connection)
-    assert row == Community("c", "The Harbour", "Asia/Tokyo", 0, None)
+    assert row == Community("c", "The Harbour", "Asia/Tokyo", (), 0, None)
 
 
 def test_link__accounts_become_one_person_on_every_day(engine: Engine) -> None:

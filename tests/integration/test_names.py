@@ -81,7 +81,7 @@ def test_notice__is_stored_with_the_events_of_its_batch(engine: Engine) -> None:
         ("c", "irc", "ada", "Ada", "ada.l", datetime(2024, 5, 1, 7, tzinfo=UTC), at)
     ]
     assert rows(engine, "SELECT * FROM channel_names") == [("c", "irc", "quay", "Quay", "harbour", "water", True, at)]
-    assert rows(engine, "SELECT * FROM space_names") == [("c", "irc", "net", "Net", at)]
+    assert rows(engine, "SELECT * FROM space_names") == [("c", "irc", "net", "Net", at, "old")]
     assert rows(engine, "SELECT notices FROM ingest_batches") == [(1,)]
 
 

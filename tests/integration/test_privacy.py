@@ -600,8 +600,8 @@ def test_store__community_that_goes_meanwhile_is_made_anew(engine: Engine, monke
     """Events whose community is deleted after it was seen are tried again: no day may be left uncounted."""
     ensure = settings.create_missing
 
-    def made_and_gone(engine: Engine, ids: set[str]) -> None:
-        ensure(engine, ids)
+    def made_and_gone(engine: Engine, last: dict[str, str]) -> None:
+        ensure(engine, last)
         execute(engine, "DELETE FROM communities")
 
     with monkeypatch.context() as patch:

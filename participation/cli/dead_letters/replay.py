@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from participation.cli import arguments, connections
 from participation.cli.dead_letters.options import Reason
-from participation.cli.progress import Bars
+from participation.cli.progress import Bars, explain_discarded
 from participation.errors import ConfigError, InvalidEvent, ParticipationError
 from participation.operations.replay import Replay, read_event
 from participation.store.dead_letters import Choice
@@ -90,8 +90,8 @@ def _send(state: Replay, redis: Redis, engine: Engine) -> None:
 
 def _explain(state: Replay, counts: ImportCounts | None) -> None:
     """Print on standard error which letters or events still need attention."""
-    if counts is not None and counts.opted_out:
-        typer.echo(f"{counts.opted_out:,} event(s) of members who opted out were discarded", err=True)
+    if counts is not None:
+        explain_discarded(counts)
     if state.as_they_came:
         typer.echo(
             f"{state.as_they_came:,} message(s) were sent unchanged, because no event can be read from them: they "

@@ -9,7 +9,7 @@ from participation.store import dead_letters, locks
 from participation.store.communities import presence
 from participation.store.communities.presence import Removal
 from participation.store.database import transaction
-from participation.store.days import calendar
+from participation.store.days import calendar, parts
 from participation.store.schema import partitions
 
 
@@ -75,7 +75,8 @@ def _delete(engine: Engine, removal: Removal, grace_days: int) -> Deletion | Non
         locks.lock_time_zones(connection)
         if not presence.lock_if_due(connection, removal, grace_days):
             return None
-        is_whole = not _has_events(connection, removal.community_id)
+        has_parts = len(parts.parts_of(connection, removal.community_id)) > 1
+        is_whole = not has_parts and not _has_events(connection, removal.community_id)
         for statement in _DELETE_COMMUNITY if is_whole else []:
             connection.execute(statement, {"community_id": removal.community_id})
         where = {"community_id": removal.community_id, "platform": removal.platform}

@@ -27,7 +27,7 @@ _TABLES: Final = {
         "channel_id",
         {"name": "text", "parent_id": "text", "category_id": "text", "is_public": "boolean"},
     ),
-    SpaceName: _Table("space_names", "space_id", {"name": "text"}),
+    SpaceName: _Table("space_names", "space_id", {"name": "text", "former_id": "text"}),
 }
 _CLEANED: Final[tuple[str, ...]] = ("name", "username")
 

@@ -1,43 +1,61 @@
-"""Communities: their names and time zones. A community is created with its first event."""
+"""Communities: their names and time zones. A community is created with its first event, or when others are grouped."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from difflib import get_close_matches
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
-from participation.errors import ConfigError, Unavailable
+from participation.errors import ConfigError
 from participation.event import quoted
 from participation.store import locks
 from participation.store.communities import zones
 from participation.store.database import transaction
-from participation.store.days import calendar
+from participation.store.days import calendar, parts
 
 
 @dataclass(frozen=True, slots=True)
 class Community:
-    """A community. days: how many of its days are computed. last_date: the last of them."""
+    """A community. parts: ids that are grouped into it. days: how many days are computed. last_date: the last one."""
 
     community_id: str
     name: str | None
     timezone: str
+    parts: tuple[str, ...]
     days: int
     last_date: date | None
 
 
+class Deleted(NamedTuple):
+    """A community that does not exist, or was deleted at `deleted_at` and may have been created again."""
+
+    community_id: str
+    exists: bool
+    deleted_at: datetime | None
+
+
 _INSERT_COMMUNITIES = text("""
-INSERT INTO communities (community_id) SELECT unnest(CAST(:ids AS text[])) ON CONFLICT DO NOTHING
-""")
-
-_IS_ANY_DELETED = text("""
-SELECT EXISTS (
-    SELECT FROM unnest(CAST(:ids AS text[])) AS given (community_id)
-    WHERE NOT EXISTS (SELECT FROM communities AS c WHERE c.community_id = given.community_id)
+INSERT INTO communities (community_id)
+SELECT community_id FROM unnest(CAST(:ids AS text[]), CAST(:last AS timestamptz[])) AS given (community_id, last_at)
+WHERE NOT EXISTS (
+    SELECT FROM deleted_communities AS d WHERE d.community_id = given.community_id AND given.last_at < d.deleted_at
 )
+ORDER BY community_id
+ON CONFLICT DO NOTHING
 """)
 
-_SELECT_COMMUNITY_IDS = text("SELECT community_id FROM communities ORDER BY community_id")
+_SELECT_MISSING_OR_DELETED = text("""
+SELECT given.community_id, c.community_id IS NOT NULL, d.deleted_at
+FROM unnest(CAST(:ids AS text[])) AS given (community_id)
+LEFT JOIN communities AS c USING (community_id) LEFT JOIN deleted_communities AS d USING (community_id)
+WHERE c.community_id IS NULL OR d.community_id IS NOT NULL
+""")
+
+_SELECT_COMMUNITY_IDS = text("""
+SELECT community_id FROM communities UNION SELECT part_id FROM community_parts ORDER BY 1
+""")
 
 _UPSERT_COMMUNITY = text("""
 INSERT INTO communities AS c (community_id, name, timezone)
@@ -67,29 +85,33 @@ _DELETE_UNENDED_DAYS = [
 ]
 
 _SELECT_COMMUNITIES = text("""
-SELECT c.community_id, c.name, c.timezone, count(h.highlight_date) AS days, max(h.highlight_date) AS last_date
-FROM communities AS c LEFT JOIN community_daily_highlights AS h USING (community_id)
-GROUP BY c.community_id ORDER BY c.community_id
+SELECT c.community_id, c.name, c.timezone, p.parts, count(h.highlight_date) AS days, max(h.highlight_date) AS last_date
+FROM communities AS c
+LEFT JOIN community_daily_highlights AS h USING (community_id)
+LEFT JOIN (
+    SELECT community_id, array_agg(part_id ORDER BY part_id) AS parts FROM community_parts GROUP BY community_id
+) AS p USING (community_id)
+WHERE NOT EXISTS (SELECT FROM community_parts AS own WHERE own.part_id = c.community_id)
+GROUP BY c.community_id, p.parts ORDER BY c.community_id
 """)
 
 
-def create_missing(engine: Engine, ids: Iterable[str]) -> None:
-    """Create the communities that do not exist yet.
+def create_missing(engine: Engine, last: Mapping[str, str]) -> None:
+    """Create the communities that do not exist yet, except those that were deleted after their last event.
 
-    Runs in a transaction of its own, before the one that inserts events. Otherwise two batches with a new community
-    would wait for each other. Repeating it is safe.
+    last: the time of the last event of each community, as in `Row`. Runs in a transaction of its own, before the one
+    that inserts events. Otherwise two batches with a new community would wait for each other. Repeating it is safe.
     """
     with transaction(engine) as connection:
-        connection.execute(_INSERT_COMMUNITIES, {"ids": sorted(ids)})
+        connection.execute(_INSERT_COMMUNITIES, {"ids": list(last), "last": list(last.values())})
 
 
-def check_not_deleted(connection: Connection, ids: Iterable[str]) -> None:
-    """Raise `Unavailable` if one of the communities was deleted since `create_missing`.
+def missing_or_deleted(connection: Connection, ids: Collection[str]) -> list[Deleted]:
+    """Return those of the communities that do not exist, or were deleted before.
 
     The caller holds `locks.share_time_zones`, so no community is deleted until its transaction ends.
     """
-    if connection.scalar(_IS_ANY_DELETED, {"ids": list(ids)}):
-        raise Unavailable("a community was deleted while its events were waiting to be stored: try again")
+    return [Deleted(*row) for row in connection.execute(_SELECT_MISSING_OR_DELETED, {"ids": list(ids)})]
 
 
 def configure(connection: Connection, community_id: str, timezone: str | None, name: str | None) -> bool:
@@ -97,29 +119,51 @@ def configure(connection: Connection, community_id: str, timezone: str | None, n
 
     None leaves a value as it is. Another zone makes every day of the community due, and deletes the rows of
     days that have not ended in it. The caller commits. Raises
-    `ConfigError` for a zone that `zones.canonical` refuses.
+    `ConfigError` for a zone that `zones.canonical` refuses, and for a part of another community.
     """
     timezone = None if timezone is None else zones.canonical(connection, timezone)
     locks.lock_time_zones(connection)
+    if whole := parts.community_of(connection, community_id):
+        raise ConfigError(
+            f"{quoted(community_id)} is a part of {quoted(whole)}, whose settings are in force: set {quoted(whole)}"
+        )
     before = connection.scalar(_SELECT_TIME_ZONE, {"community_id": community_id})
     connection.execute(_UPSERT_COMMUNITY, {"community_id": community_id, "timezone": timezone, "name": name})
     changed = before is not None and timezone not in {None, before}
     if changed:
-        connection.execute(_MARK_ALL_DAYS, {"community_id": community_id, "first": date.min})
+        mark_all_days(connection, community_id)
         for statement in _DELETE_UNENDED_DAYS:
             connection.execute(statement, {"community_id": community_id})
     return changed
 
 
-def require(connection: Connection, community_id: str) -> None:
-    """Raise `ConfigError` if the community does not exist."""
-    known = list(connection.scalars(_SELECT_COMMUNITY_IDS))
+def mark_all_days(connection: Connection, community_id: str) -> None:
+    """Mark every day on which the community has events or was computed. The caller holds `lock_time_zones`."""
+    ids = parts.parts_of(connection, community_id)
+    connection.execute(_MARK_ALL_DAYS, {"community_id": community_id, "first": date.min, "parts": ids})
+
+
+def known_ids(connection: Connection) -> list[str]:
+    """Return the ids of all communities and parts."""
+    return list(connection.scalars(_SELECT_COMMUNITY_IDS))
+
+
+def resolve(connection: Connection, community_id: str) -> str:
+    """Return the community that counts the events of this id: itself, or the one that it is a part of.
+
+    Raises `ConfigError` if there is no such community.
+    """
+    known = known_ids(connection)
     if community_id not in known:
         near = get_close_matches(community_id, known, n=3, cutoff=0.5)
         advice = f"did you mean {' or '.join(near)}?" if near else "see `participation communities list`"
         raise ConfigError(f"unknown community {quoted(community_id)}: {advice}")
+    return parts.community_of(connection, community_id) or community_id
 
 
 def list_communities(connection: Connection) -> list[Community]:
-    """Return all communities in the order of their ids."""
-    return [Community(*row) for row in connection.execute(_SELECT_COMMUNITIES)]
+    """Return all communities in the order of their ids, without those that are parts of others."""
+    return [
+        Community(row.community_id, row.name, row.timezone, tuple(row.parts or ()), row.days, row.last_date)
+        for row in connection.execute(_SELECT_COMMUNITIES)
+    ]

@@ -8,6 +8,8 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from participation.store.days import parts
+
 VOICE_REACH: Final = "interval '12 hours'"
 """Longest interval in voice that counts (fixed)."""
 
@@ -15,44 +17,53 @@ VOICE_REACH: Final = "interval '12 hours'"
 # time. Since 2000, no zone has changed its clock within a minute, so all events of one minute count on the same days.
 TOUCHED_DAYS: Final = f"""
 SELECT DISTINCT
-    community_id,
+    c.community_id,
     CAST((minute + reach.span) AT TIME ZONE timezone AS date) AS highlight_date
 FROM (
     SELECT DISTINCT
         community_id, date_trunc('minute', occurred_at) AS minute, event_type LIKE 'VOICE%' AS is_voice
     FROM {{source}} WHERE actor_kind = 'user'
-) AS minutes JOIN communities USING (community_id)
+) AS minutes {parts.JOIN_COMMUNITY.format(source="minutes")}
 CROSS JOIN (VALUES (interval '0'), ({VOICE_REACH}), (- {VOICE_REACH})) AS reach (span)
 WHERE is_voice OR reach.span = interval '0'
 """
-"""Query of the days on which rows of `source` count: community_id, highlight_date."""
+"""Query of the days on which rows of `source` count, and of the communities: community_id, highlight_date."""
 
-# Goes from the events of one day to the first event of a later day, with one short index scan for each day. Each scan
-# starts before midnight, because a clock may show midnight twice.
+# Goes from the events of one day to the first event of a later day, with one short index scan for each day and part.
+# Each scan starts before midnight, because a clock may show midnight twice.
 EVENT_DAYS: Final = """
 WITH RECURSIVE event_days (community_id, timezone, highlight_date) AS (
     SELECT community_id, timezone, (
-        SELECT CAST(min(occurred_at) AT TIME ZONE timezone AS date)
-        FROM participation_events AS e
-        WHERE e.community_id = c.community_id
-            AND occurred_at >= CAST(greatest(CAST(:first AS date), '2000-01-01') AS timestamp) AT TIME ZONE 'UTC'
-                - interval '1 day'
-            AND CAST(occurred_at AT TIME ZONE timezone AS date) >= :first
+        SELECT CAST(min(first_at) AT TIME ZONE timezone AS date)
+        FROM unnest(CAST(:parts AS text[])) AS given (part_id)
+        CROSS JOIN LATERAL (
+            SELECT min(occurred_at) AS first_at
+            FROM participation_events AS e
+            WHERE e.community_id = part_id
+                AND occurred_at >= CAST(greatest(CAST(:first AS date), '2000-01-01') AS timestamp) AT TIME ZONE 'UTC'
+                    - interval '1 day'
+                AND CAST(occurred_at AT TIME ZONE timezone AS date) >= :first
+        ) AS found
     )
     FROM communities AS c WHERE community_id = :community_id
     UNION ALL
     SELECT community_id, timezone, (
-        SELECT CAST(min(occurred_at) AT TIME ZONE timezone AS date)
-        FROM participation_events AS e
-        WHERE e.community_id = d.community_id
-            AND occurred_at >= CAST(highlight_date + 1 AS timestamp) AT TIME ZONE timezone - interval '3 hours'
-            AND CAST(occurred_at AT TIME ZONE timezone AS date) > highlight_date
+        SELECT CAST(min(first_at) AT TIME ZONE timezone AS date)
+        FROM unnest(CAST(:parts AS text[])) AS given (part_id)
+        CROSS JOIN LATERAL (
+            SELECT min(occurred_at) AS first_at
+            FROM participation_events AS e
+            WHERE e.community_id = part_id
+                AND occurred_at >= CAST(highlight_date + 1 AS timestamp) AT TIME ZONE timezone - interval '3 hours'
+                AND CAST(occurred_at AT TIME ZONE timezone AS date) > highlight_date
+        ) AS found
     )
     FROM event_days AS d WHERE highlight_date IS NOT NULL
 )
 SELECT community_id, highlight_date FROM event_days WHERE highlight_date IS NOT NULL
 """
-"""Query of the local days, from `first` on, on which a community has events: community_id, highlight_date."""
+"""Query of the local days of a community, from `first` on, on which `parts` have events: community_id, highlight_date.
+"""
 
 # The clock passes over a skipped date in one step, so its midnight and the midnight after it are the same moment.
 _SELECT_SKIPPED_DATES = text("""

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from participation.store import locks
-from participation.store.days import calendar, non_users
+from participation.store.days import calendar, non_users, parts
 
 IS_ACTIVE: Final = "(message_count > 0 OR reaction_count > 0 OR voice_minutes > 0)"
 """Condition on a row: the member was active on the day. Receiving reactions alone is not activity (fixed)."""
@@ -41,8 +41,33 @@ CROSS JOIN LATERAL (
         WHERE hour IS DISTINCT FROM hour_before
     ) AS pieces
 ) AS day
-WHERE community_id = :community_id
+WHERE community_id = :community_id AND NOT EXISTS (SELECT FROM community_parts WHERE part_id = :community_id)
 """)
+
+# Two bots may record one channel under different parts, so that an event is stored twice. The second one adds nothing
+# to voice, joins, leaves and reactions to an object. Only these events must be compared with those of other parts.
+_IS_COUNTED_ALONE: Final = "(event_type = 'MESSAGE_SENT' OR (event_type LIKE 'REACTION%' AND object_id IS NULL))"
+
+_SELECT_SHARED_CHANNELS = text(f"""
+SELECT platform, coalesce(channel_id, '') FROM participation_events
+WHERE community_id = ANY(CAST(:parts AS text[])) AND actor_kind = 'user' AND {_IS_COUNTED_ALONE}
+    AND occurred_at >= :start AND occurred_at <= :end
+GROUP BY platform, channel_id HAVING min(community_id) <> max(community_id)
+""")
+
+_UNLESS_DUPLICATE: Final = f"""
+AND NOT ({_IS_COUNTED_ALONE} AND (platform, coalesce(channel_id, '')) IN (
+        SELECT * FROM unnest(CAST(:shared_platforms AS text[]), CAST(:shared_channels AS text[]))
+    ) AND EXISTS (
+        SELECT FROM participation_events AS d
+        WHERE d.community_id = ANY(CAST(:parts AS text[])) AND d.community_id < e.community_id
+            AND d.occurred_at = e.occurred_at AND d.actor_kind = 'user'
+            AND (d.platform, d.member_id, d.event_type) = (e.platform, e.member_id, e.event_type)
+            AND d.channel_id IS NOT DISTINCT FROM e.channel_id AND d.object_id IS NOT DISTINCT FROM e.object_id
+            AND nullif(d.metadata -> 'emoji', 'null') IS NOT DISTINCT FROM nullif(e.metadata -> 'emoji', 'null')
+    )
+)
+"""
 
 _UNMARK_DAY = text("DELETE FROM due_days WHERE community_id = :community_id AND highlight_date = :day")
 
@@ -70,19 +95,19 @@ def _person(row: str, account: str = "member_id", link: str = "link") -> dict[st
     return {"person": _PERSON_OF_ROW.format(**names), "link": _JOIN_LINK.format(**names)}
 
 
-_INSERT_DAY = text(
-    """
+_INSERT_ANY_DAY: Final = """
 WITH facts AS MATERIALIZED (
     -- Events of users on the day; voice events also up to twelve hours before and after it.
     SELECT
         event_type, platform, member_id, channel_id, object_id, object_author_id, occurred_at,
         metadata ->> 'emoji' AS emoji, (:hours)[{piece}] AS hour
-    FROM participation_events
-    WHERE community_id = :community_id
+    FROM participation_events AS e
+    WHERE community_id = ANY(CAST(:parts AS text[]))
         AND actor_kind = 'user'
         AND occurred_at >= CAST(:start AS timestamptz) - {reach}
         AND occurred_at <= CAST(:end AS timestamptz) + {reach}
         AND (event_type LIKE 'VOICE%' OR occurred_at <@ CAST(:moments AS tstzmultirange))
+        {unless_duplicate}
 ), messages AS (
     -- Grouped by account, and in other rows by hour. Most rows are messages, and this reads them only once.
     SELECT platform, member_id, hour, CAST(count(*) AS integer) AS messages, bit_or(1 << hour) AS hours
@@ -106,8 +131,9 @@ WITH facts AS MATERIALIZED (
     -- An author that is known as something else than a user receives nothing.
     SELECT {actor[person]} AS person, CASE WHEN n.account_id IS NULL THEN {author[person]} END AS author, hour
     FROM reactions AS r {actor[link]} {author[link]}
-    LEFT JOIN community_non_users AS n
-        ON (n.community_id, n.platform, n.account_id) = (:community_id, r.platform, r.object_author_id)
+    LEFT JOIN (
+        SELECT DISTINCT platform, account_id FROM community_non_users WHERE community_id = ANY(CAST(:parts AS text[]))
+    ) AS n ON (n.platform, n.account_id) = (r.platform, r.object_author_id)
 ), observed AS (
     SELECT
         platform, member_id,
@@ -178,19 +204,30 @@ SELECT :community_id, :day,
     (SELECT joined FROM moves), (SELECT left_it FROM moves), (SELECT hour FROM peak), :version
 FROM members
 HAVING EXISTS (SELECT FROM facts WHERE hour IS NOT NULL)
-""".format(
-        reach=calendar.VOICE_REACH,
-        piece=_CLOCK_PIECE.format(moment="occurred_at"),
-        first=_CLOCK_PIECE.format(moment="lower(span)"),
-        last=_CLOCK_PIECE.format(moment="upper(span) - interval '1 microsecond'"),
-        active=IS_ACTIVE,
-        actor=_person("r", link="a"),
-        author=_person("r", "object_author_id", link="b"),
-        voice=_person("o"),
-        sender=_person("m"),
-        mover=_person("f"),
+"""
+
+
+def _insert_day(unless_duplicate: str = "") -> TextClause:
+    """Return the statement that computes a day. unless_duplicate: a condition on the events, or nothing."""
+    return text(
+        _INSERT_ANY_DAY.format(
+            unless_duplicate=unless_duplicate,
+            reach=calendar.VOICE_REACH,
+            piece=_CLOCK_PIECE.format(moment="occurred_at"),
+            first=_CLOCK_PIECE.format(moment="lower(span)"),
+            last=_CLOCK_PIECE.format(moment="upper(span) - interval '1 microsecond'"),
+            active=IS_ACTIVE,
+            actor=_person("r", link="a"),
+            author=_person("r", "object_author_id", link="b"),
+            voice=_person("o"),
+            sender=_person("m"),
+            mover=_person("f"),
+        )
     )
-)
+
+
+_INSERT_DAY = _insert_day()
+_INSERT_DAY_OF_PARTS = _insert_day(_UNLESS_DUPLICATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +248,9 @@ class ReputationRule:
 
 
 def replace_day(connection: Connection, community_id: str, day: date, rule: ReputationRule) -> bool:
-    """Compute the community's local day from its raw events; return False if the community is unknown.
+    """Compute the community's local day from the raw events of all its parts.
 
+    Returns False if the community is unknown, or is a part of another one, for which its events count.
     Replaces the rows of the day. The caller commits. Repeating it is safe: it writes the same rows. Marks of the day
     that this transaction does not see yet stay, so an event that arrives meanwhile makes the day due again.
     """
@@ -222,13 +260,18 @@ def replace_day(connection: Connection, community_id: str, day: date, rule: Repu
     if clock is None:
         return False
     start, end, moments, begins, hours = clock
+    ids = parts.parts_of(connection, community_id)
     if moments is not None:
-        non_users.note_between(connection, community_id, start, end)
+        non_users.note_between(connection, ids, start, end)
     locks.lock_day(connection, key)
     for statement in (_UNMARK_DAY, *_DELETE_DAY):
         connection.execute(statement, key)
     if moments is not None:
-        span = {"start": start, "end": end, "moments": moments, "begins": begins, "hours": hours}
+        span = {"start": start, "end": end, "moments": moments, "begins": begins, "hours": hours, "parts": ids}
         connection.execute(_TUNE_SESSION)
-        connection.execute(_INSERT_DAY, {**key, **span, **asdict(rule)})
+        values = {**key, **span, **asdict(rule)}
+        shared = connection.execute(_SELECT_SHARED_CHANNELS, values).all() if len(ids) > 1 else []
+        platforms, channels = [row[0] for row in shared], [row[1] for row in shared]
+        statement = _INSERT_DAY_OF_PARTS if shared else _INSERT_DAY
+        connection.execute(statement, {**values, "shared_platforms": platforms, "shared_channels": channels})
     return True

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from participation.store.days import calendar
+from participation.store.days import calendar, parts
 
 
 class Day(NamedTuple):
@@ -83,7 +83,8 @@ def oldest_due_at(connection: Connection) -> datetime | None:
 
 def days_between(connection: Connection, community_id: str, first: date, last: date) -> list[Day]:
     """Return the community's days from `first` to `last` that have events or were computed before."""
-    span = {"community_id": community_id, "first": first, "last": last}
+    ids = parts.parts_of(connection, community_id)
+    span = {"community_id": community_id, "first": first, "last": last, "parts": ids}
     return [Day(*row) for row in connection.execute(_SELECT_DAYS_BETWEEN, span)]
 
 

@@ -4,7 +4,7 @@ An account is known when an event of it with another `actor_kind` is stored, whe
 has no index that finds such accounts, so they have a table of their own.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -35,7 +35,8 @@ _HAS_NEW_NON_USERS = text(f"SELECT EXISTS (SELECT FROM {_GIVEN} WHERE NOT EXISTS
 # An account counts for the person to whom it is linked.
 _RECEIVED: Final = """
 LEFT JOIN member_accounts AS link USING (platform, account_id)
-JOIN member_daily_highlights AS h ON h.community_id = found.community_id
+LEFT JOIN community_parts AS part ON part.part_id = found.community_id
+JOIN member_daily_highlights AS h ON h.community_id = coalesce(part.community_id, found.community_id)
     AND h.member_id = coalesce(link.person_id, found.platform || ':' || found.account_id) AND h.reactions_received > 0
 """
 
@@ -55,7 +56,8 @@ _SELECT_NON_USERS_BETWEEN = text(f"""
 SELECT DISTINCT community_id, platform, account_id
 FROM (
     SELECT community_id, platform, member_id AS account_id FROM participation_events
-    WHERE community_id = :community_id AND occurred_at >= :start AND occurred_at <= :end AND actor_kind <> 'user'
+    WHERE community_id = ANY(CAST(:parts AS text[])) AND actor_kind <> 'user'
+        AND occurred_at >= :start AND occurred_at <= :end
 ) AS given
 WHERE NOT EXISTS (SELECT {_KNOWN})
 """)
@@ -67,8 +69,9 @@ SELECT DISTINCT h.community_id, h.highlight_date FROM community_non_users AS fou
 WHERE NOT EXISTS (
     SELECT FROM member_accounts AS given
     WHERE person_id = h.member_id AND NOT EXISTS (
-        SELECT FROM community_non_users AS n
-        WHERE n.community_id = h.community_id AND (n.platform, n.account_id) = (given.platform, given.account_id)
+        SELECT FROM community_non_users AS n LEFT JOIN community_parts AS own ON own.part_id = n.community_id
+        WHERE coalesce(own.community_id, n.community_id) = h.community_id
+            AND (n.platform, n.account_id) = (given.platform, given.account_id)
     )
 )
 """)
@@ -86,9 +89,9 @@ def note(connection: Connection, accounts: Collection[NonUser]) -> None:
         connection.execute(_INSERT_NON_USERS, values)
 
 
-def note_between(connection: Connection, community_id: str, start: datetime, end: datetime) -> None:
-    """Do the same for events of this time that were stored by an older version, which does not note accounts."""
-    span = {"community_id": community_id, "start": start, "end": end}
+def note_between(connection: Connection, parts: Sequence[str], start: datetime, end: datetime) -> None:
+    """Do the same for events of these parts and this time that an older version stored without noting accounts."""
+    span = {"parts": list(parts), "start": start, "end": end}
     if connection.execute(_SELECT_NON_USERS_BETWEEN, span).first():
         # Read again under the lock, because the account may have been erased meanwhile.
         locks.lock_computations(connection)

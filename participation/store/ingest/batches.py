@@ -10,10 +10,10 @@ from sqlalchemy import Connection, text
 
 from participation.errors import BatchTaken
 from participation.store import dead_letters, locks
-from participation.store.communities import settings as communities
 from participation.store.dead_letters import NewDeadLetter
 from participation.store.ingest import events, import_counts, notices
 from participation.store.ingest.content import Content
+from participation.store.ingest.deleted_filter import filter_deleted
 from participation.store.ingest.events import Accepted, Source
 from participation.store.ingest.opt_out_filter import filter_opted_out
 
@@ -22,7 +22,7 @@ from participation.store.ingest.opt_out_filter import filter_opted_out
 class Counts:
     """The counts of a batch: received = stored + duplicates + dead.
 
-    Not in received: opted_out, which were discarded, and notices, which are counted by message.
+    Not in received: opted_out and deleted, which were discarded, and notices, which are counted by message.
     """
 
     received: int = 0
@@ -31,13 +31,14 @@ class Counts:
     dead: int = 0
     opted_out: int = 0
     notices: int = 0
+    deleted: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
 
     def __str__(self) -> str:
         text = f"stored {self.stored:,} · duplicates {self.duplicates:,} · dead {self.dead:,}"
-        beside = {"opted out": self.opted_out, "notices": self.notices}
+        beside = {"opted out": self.opted_out, "deleted": self.deleted, "notices": self.notices}
         return " · ".join([text, *(f"{name} {count:,}" for name, count in beside.items() if count)])
 
 
@@ -61,7 +62,7 @@ RETURNING NOT EXISTS (
 _UPDATE_BATCH = text("""
 UPDATE ingest_batches
 SET received = :received, stored = :stored, duplicates = :duplicates, dead = :dead, opted_out = :opted_out,
-    notices = :notices, stored_at = clock_timestamp()
+    notices = :notices, deleted = :deleted, stored_at = clock_timestamp()
 WHERE batch_id = :batch_id
 """)
 
@@ -93,12 +94,12 @@ def store_batch(
     if all_new is None:
         return None
     locks.share_time_zones(connection)
-    communities.check_not_deleted(connection, {item.community_id for item in content.accepted})
+    content, deleted = filter_deleted(connection, content)
     (accepted, told, dead), opted_out = filter_opted_out(connection, content)
     notices.store(connection, told, keep_names=keep_names)
     stored, rejected = events.insert(connection, accepted, all_new=all_new)
     dead_letters.insert(connection, batch_id, [*dead, *rejected])
-    by_source = _count(accepted, dead, stored, rejected, opted_out)
+    by_source = _count(accepted, dead, stored, rejected, {"opted_out": opted_out, "deleted": deleted})
     by_import = _sum(by_source, lambda source: source[1])
     import_counts.insert(connection, batch_id, {name: asdict(counts) for name, counts in by_import.items() if name})
     total = sum(by_source.values(), start=Counts(notices=told.messages))
@@ -116,9 +117,9 @@ def _count(
     dead: Sequence[NewDeadLetter],
     stored: Counter[Source],
     rejected: Sequence[NewDeadLetter],
-    opted_out: Counter[Source],
+    discarded: Mapping[str, Counter[Source]],
 ) -> dict[Source, Counts]:
-    """Return the counts of each community and import."""
+    """Return the counts of each community and import. discarded: beside `received`, by the field of `Counts`."""
     received = events.by_source(accepted) + Counter(letter.source for letter in dead)
     quarantined = Counter(letter.source for letter in (*dead, *rejected))
     return {
@@ -127,9 +128,9 @@ def _count(
             stored[source],
             received[source] - stored[source] - quarantined[source],
             quarantined[source],
-            opted_out[source],
+            **{name: counts[source] for name, counts in discarded.items()},
         )
-        for source in received | opted_out
+        for source in set(received).union(*discarded.values())
     }
 
 

@@ -154,6 +154,15 @@ def by_source(accepted: Iterable[Accepted]) -> Counter[Source]:
     return Counter(map(_source, accepted))
 
 
+def last_times(accepted: Iterable[Accepted]) -> dict[str, str]:
+    """Return the time of the last event of each community, as in `Row`."""
+    last: dict[str, str] = {}
+    for row, community_id, *_ in accepted:
+        if row.occurred_at > last.get(community_id, ""):
+            last[community_id] = row.occurred_at
+    return last
+
+
 def _source(item: Accepted) -> Source:
     import_id = item.row.import_id
     return item.community_id, None if import_id == NULL else import_id

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from participation.notices.names import Name
+from participation.notices.names import Name, SpaceName
 from participation.notices.presence import Presence
 from participation.store.communities import names, presence
 
@@ -17,6 +17,11 @@ class Notices:
     messages: int = 0
     names: Sequence[Name] = field(default_factory=list)
     presences: Sequence[Presence] = field(default_factory=list)
+
+    @property
+    def has_moved_spaces(self) -> bool:
+        """Whether a name tells that a space has another id now."""
+        return any(isinstance(each, SpaceName) and each.former_id for each in self.names)
 
 
 def store(connection: Connection, notices: Notices, *, keep_names: bool) -> None:

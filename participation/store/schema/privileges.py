@@ -14,6 +14,8 @@ NEEDED: Final = {
     "communities": "SELECT INSERT UPDATE DELETE",
     "community_bots": "SELECT INSERT UPDATE DELETE",
     "community_non_users": "SELECT INSERT DELETE",
+    "community_parts": "SELECT INSERT DELETE",
+    "deleted_communities": "SELECT INSERT UPDATE",
     "account_names": "SELECT INSERT UPDATE DELETE",
     "channel_names": "SELECT INSERT UPDATE DELETE",
     "space_names": "SELECT INSERT UPDATE DELETE",

@@ -63,6 +63,25 @@ communities = Table(
     _at("created_at", nullable=False, server_default=_NOW),
 )
 
+community_parts = Table(
+    "community_parts",
+    metadata,
+    Column("part_id", Text, primary_key=True),
+    Column("community_id", Text, nullable=False),
+    _at("grouped_at", nullable=False, server_default=_NOW),
+    Index(None, "community_id"),
+    comment="ids whose events count for another community; a community is never a part itself",
+)
+
+deleted_communities = Table(
+    "deleted_communities",
+    metadata,
+    Column("community_id", Text, primary_key=True),
+    _at("deleted_at", nullable=False),
+    Column("is_finished", Boolean, nullable=False, server_default=text("false"), comment="no earlier events are left"),
+    comment="ids of which nothing is kept that occurred before the time",
+)
+
 member_accounts = Table(
     "member_accounts",
     metadata,
@@ -85,6 +104,7 @@ ingest_batches = Table(
     _at("stored_at", nullable=False, server_default=text("clock_timestamp()")),
     Column("opted_out", Integer, nullable=False, server_default=_ZERO, comment="beside `received`, not in it"),
     Column("notices", Integer, nullable=False, server_default=_ZERO, comment="beside `received`, not in it"),
+    Column("deleted", Integer, nullable=False, server_default=_ZERO, comment="beside `received`, not in it"),
     Index(None, "stored_at"),
 )
 
@@ -97,6 +117,7 @@ import_counts = Table(
     _count("duplicates"),
     _count("dead"),
     _count("opted_out"),
+    _count("deleted"),
     comment="what each batch made of the events of an import",
 )
 
@@ -170,6 +191,7 @@ space_names = Table(
     Column("space_id", Text, primary_key=True),
     Column("name", Text),
     _at("seen_at", nullable=False),
+    Column("former_id", Text),
     comment="what the guilds, chats and workspaces of a community are called, by the latest notice",
 )
 

@@ -1,0 +1,67 @@
+"""Discards what occurred in a community before an operator deleted it: events, notices and dead letters."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from participation.errors import Unavailable
+from participation.store.communities import settings as communities
+from participation.store.ingest import events
+from participation.store.ingest.content import Content
+from participation.store.ingest.events import Accepted, Source
+
+
+class Kept(NamedTuple):
+    """The part of a batch that is kept, and how many events, names and letters were discarded, by source."""
+
+    content: Content
+    deleted: Counter[Source]
+
+
+def filter_deleted(connection: Connection, content: Content) -> Kept:
+    """Discard what is from before the deletion of its community.
+
+    The caller holds `locks.share_time_zones`. Raises `Unavailable` if a community was deleted between
+    `communities.create_missing` and now, although it has later events.
+    """
+    stored = {item.community_id for item in content.accepted}
+    told = {each.community_id for each in (*content.notices.names, *content.notices.presences)}
+    lettered = {letter.community_id for letter in content.dead if letter.community_id is not None}
+    found = communities.missing_or_deleted(connection, stored | told | lettered)
+    deleted = {each.community_id: each.deleted_at for each in found if each.deleted_at is not None}
+    kept = _filter(content, deleted) if deleted else Kept(content, Counter())
+    missing = {each.community_id for each in found if not each.exists}
+    if missing and any(item.community_id in missing for item in kept.content.accepted):
+        raise Unavailable("a community was deleted while its events were waiting to be stored: try again")
+    return kept
+
+
+def _filter(content: Content, deleted: Mapping[str, datetime]) -> Kept:
+    accepted = [item for item in content.accepted if not _is_event_deleted(item, deleted)]
+    names = [each for each in content.notices.names if not _is_before(each.community_id, each.seen_at, deleted)]
+    presences = [
+        each for each in content.notices.presences if not _is_before(each.community_id, each.changed_at, deleted)
+    ]
+    dead = [letter for letter in content.dead if not _is_before(letter.community_id, letter.occurred_at, deleted)]
+    counts = events.by_source(content.accepted) - events.by_source(accepted)
+    counts.update(letter.source for letter in content.dead)
+    counts.subtract(letter.source for letter in dead)
+    counts.update((each.community_id, None) for each in content.notices.names)
+    counts.subtract((each.community_id, None) for each in names)
+    return Kept(Content(accepted, replace(content.notices, names=names, presences=presences), dead), +counts)
+
+
+def _is_event_deleted(item: Accepted, deleted: Mapping[str, datetime]) -> bool:
+    return item.community_id in deleted and _is_before(
+        item.community_id, datetime.fromisoformat(item.row.occurred_at), deleted
+    )
+
+
+def _is_before(community_id: str | None, at: datetime | None, deleted: Mapping[str, datetime]) -> bool:
+    """Return whether it is from before the deletion. Without a readable time, it is."""
+    limit = deleted.get(community_id or "")
+    return limit is not None and (at is None or at < limit)
