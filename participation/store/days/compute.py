@@ -52,7 +52,7 @@ _SELECT_SHARED_CHANNELS = text(f"""
 SELECT platform, coalesce(channel_id, '') FROM participation_events
 WHERE community_id = ANY(CAST(:parts AS text[])) AND actor_kind = 'user' AND {_IS_COUNTED_ALONE}
     AND occurred_at >= :start AND occurred_at <= :end
-GROUP BY platform, channel_id HAVING min(community_id) <> max(community_id)
+GROUP BY platform, channel_id HAVING min(community_id COLLATE "C") <> max(community_id COLLATE "C")
 """)
 
 _UNLESS_DUPLICATE: Final = f"""
@@ -60,7 +60,7 @@ AND NOT ({_IS_COUNTED_ALONE} AND (platform, coalesce(channel_id, '')) IN (
         SELECT * FROM unnest(CAST(:shared_platforms AS text[]), CAST(:shared_channels AS text[]))
     ) AND EXISTS (
         SELECT FROM participation_events AS d
-        WHERE d.community_id = ANY(CAST(:parts AS text[])) AND d.community_id < e.community_id
+        WHERE d.community_id = ANY(CAST(:parts AS text[])) AND d.community_id < e.community_id COLLATE "C"
             AND d.occurred_at = e.occurred_at AND d.actor_kind = 'user'
             AND (d.platform, d.member_id, d.event_type) = (e.platform, e.member_id, e.event_type)
             AND d.channel_id IS NOT DISTINCT FROM e.channel_id AND d.object_id IS NOT DISTINCT FROM e.object_id
