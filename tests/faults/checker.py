@@ -1,8 +1,8 @@
 """The checker: after faults, was nothing lost and nothing counted twice?
 
 In come the producers' ledgers (see `ledger`), a database and a Redis; out goes a `Report` with a verdict on each of the
-seven invariants of the design. It waits until the system is at rest, reads the tables in one snapshot, and recomputes
-the highlights with `tests.reference`. Nothing here comes from the package.
+invariants in `docs/reliability.md`. It waits until the system is at rest, reads the tables in one snapshot, and
+recomputes the highlights with `tests.reference`. Nothing here comes from the package.
 
     python -m tests.faults.checker --ledgers FOLDER --database-url URL --redis-url URL --json report.json \\
         --compute "participation highlights compute"
@@ -15,7 +15,7 @@ import json
 import shlex
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from hashlib import sha256
@@ -61,6 +61,10 @@ SELECT event_id, count(*), min(community_id), min(occurred_at), max(occurred_at)
 FROM participation_events GROUP BY event_id HAVING count(*) > 1
 """
 BATCHES: Final = "SELECT batch_id, received, stored, duplicates, dead FROM ingest_batches"
+NAMES: Final = """
+SELECT community_id, platform, account_id, name, to_char(seen_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+FROM account_names
+"""
 RECEIVED: Final = "SELECT coalesce(sum(received), 0) FROM ingest_batches"
 
 
@@ -87,6 +91,7 @@ def check(
             check_letters(report, ledger, connection)
             check_events(report, ledger, connection)
             check_batches(report, connection)
+            check_names(report.verdicts["I8"], folder, connection)
         count(report, ledger)
         del ledger
         check_highlights(report.verdicts["I6"], database_url, compute)
@@ -232,6 +237,27 @@ def check_batches(report: Report, connection: Connection) -> None:
         verdict.fail("the batches have stored {}, the table holds {} rows", stored, report.rows)
     if dead != report.letters:
         verdict.fail("the batches count {} dead, the table holds {} letters", dead, report.letters)
+
+
+def check_names(verdict: Verdict, folder: Path, connection: Connection) -> None:
+    """I8: of each account the latest name that was accepted is there, or one that was sent after it."""
+    sent: defaultdict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
+    accepted: dict[tuple[str, ...], str] = {}
+    for file in sorted(folder.glob("*.names")):
+        for line in map(json.loads, file.read_text("utf-8").splitlines()):
+            name = line["name"]
+            key = (name["community_id"], name["platform"], name["id"])
+            sent[key][name["seen_at"]] = name["name"]
+            if line["accepted"]:
+                accepted[key] = max(accepted.get(key, ""), name["seen_at"])
+    found: dict[tuple[str, ...], tuple[str | None, str]] = {
+        tuple(row[:3]): (row[3], row[4]) for row in rows(connection, NAMES)
+    }
+    for account, seen_at in accepted.items():
+        stored, at = found.get(account, (None, ""))
+        if at < seen_at or sent[account].get(at) != stored:
+            verdict.fail("{} is called {!r} since {!r}, accepted was {}", account, stored, at, seen_at)
+    verdict.said = f"{len(accepted):,} accounts have names, {len(found):,} are stored"
 
 
 def count(report: Report, ledger: Ledger) -> None:

@@ -26,7 +26,7 @@ from typing import IO, Any
 
 import redis
 
-from participation import Unavailable, keys, settings, track_event
+from participation import Unavailable, keys, message, settings, track_event
 from tests.faults.poison import KINDS, poison
 
 COMMUNITIES = ("harbour", "garden", "tower", "bridge")
@@ -44,6 +44,9 @@ GIVE_UP = 0.05
 
 AGAIN = 0.02
 """Share of events that are sent twice although the first time went well."""
+
+NAMES_EVERY = 20
+"""After how many events a bot tells a name."""
 
 PAUSE_SECONDS = 0.05
 
@@ -70,6 +73,8 @@ class Producer:
         self.stopping = False
         self._accepted = (folder / f"{name}.accepted").open("a", encoding="utf-8")
         self._ambiguous = (folder / f"{name}.ambiguous").open("a", encoding="utf-8")
+        self._names = (folder / f"{name}.names").open("a", encoding="utf-8")
+        self._name = name
         self._sync_every = sync_every
         self._told = 0
 
@@ -98,8 +103,26 @@ class Producer:
         else:
             self._tell(self._accepted, line)
 
+    def tell_name(self, client: redis.Redis, number: int) -> None:
+        """Tell another name of a member, as a bot does when it changes."""
+        at = datetime.now(UTC).replace(microsecond=number % 10**6)
+        name = {
+            "kind": "account",
+            "community_id": self.random.choice(COMMUNITIES),
+            "platform": "discord",
+            "id": f"{self._name}-member-{self.random.randrange(MEMBERS)}",
+            "name": f"Ädä 🦦 {self._name} {number}",
+            "seen_at": at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        }
+        try:
+            client.lpush(keys.EVENTS, message.encode_call(keys.NOTE_NAMES, json.dumps([name]).encode()))
+            is_accepted = True
+        except redis.RedisError:
+            is_accepted = False
+        self._tell(self._names, {"name": name, "accepted": is_accepted})
+
     def finish(self) -> None:
-        for ledger in (self._accepted, self._ambiguous):
+        for ledger in (self._accepted, self._ambiguous, self._names):
             os.fsync(ledger.fileno())
             ledger.close()
 
@@ -154,6 +177,8 @@ def run(producer: Producer, arguments: argparse.Namespace) -> None:
             producer.send(event)
             if producer.random.random() < arguments.again:
                 producer.send(event)
+            if number % NAMES_EVERY == 0:
+                producer.tell_name(client, number)
             if producer.random.random() < arguments.poison:
                 # The 5 MB of the largest kind would be most of the load.
                 producer.push(client, producer.random.choice([kind for kind in kinds if "4 MB" not in kind]), number)

@@ -31,12 +31,19 @@ PERSONS: Final = "SELECT platform, account_id, person_id FROM member_accounts"
 ZONES: Final = "SELECT community_id, timezone FROM communities"
 OTHERS: Final = """
 SELECT DISTINCT platform, member_id FROM participation_events
-WHERE community_id = %(community)s AND actor_kind <> 'user'
+WHERE actor_kind <> 'user' AND community_id IN (
+    SELECT %(community)s UNION SELECT part_id FROM community_parts WHERE community_id = %(community)s
+)
 """
 COMMUNITIES: Final = """
-SELECT community_id FROM participation_events
+SELECT DISTINCT coalesce(p.community_id, e.community_id)
+FROM participation_events AS e LEFT JOIN community_parts AS p ON p.part_id = e.community_id
 UNION SELECT community_id FROM member_daily_highlights
 UNION SELECT community_id FROM community_daily_highlights
+"""
+OF_PARTS: Final = """
+WHERE community_id IN (SELECT %s UNION SELECT part_id FROM community_parts WHERE community_id = %s)
+ORDER BY occurred_at
 """
 DAYS: Final = """
 SELECT highlight_date FROM member_daily_highlights WHERE community_id = %(community)s
@@ -158,8 +165,9 @@ class Recount:
 
     def events(self) -> Iterator[reference.Row]:
         """Yield the community's rows with no more than the oracle asks for: all of a day are in memory at once."""
-        for event in events(self.connection, "WHERE community_id = %s ORDER BY occurred_at", self.community):
+        for event in events(self.connection, OF_PARTS, self.community, self.community):
             del event["event_id"]
+            event["community_id"] = self.community
             metadata = event.pop("metadata")
             has_emoji = isinstance(metadata, dict) and "emoji" in metadata
             row = {name: sys.intern(value) if isinstance(value, str) else value for name, value in event.items()}

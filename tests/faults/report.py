@@ -36,7 +36,7 @@ class Report:
     letters: int = 0
     rest_seconds: float | None = None
     notes: list[str] = field(default_factory=list)
-    verdicts: dict[str, Verdict] = field(default_factory=lambda: {f"I{number}": Verdict() for number in range(1, 8)})
+    verdicts: dict[str, Verdict] = field(default_factory=lambda: {f"I{number}": Verdict() for number in range(1, 9)})
 
     @property
     def broken(self) -> set[str]:

@@ -23,10 +23,16 @@ from shutil import rmtree
 from typing import Final
 
 from psutil import NoSuchProcess
+from sqlalchemy import Connection
 
+from participation.errors import ConfigError, Unavailable
 from participation.local.postgres import Postgres
 from participation.local.processes import kill
+from participation.store.communities import grouping
+from participation.store.communities import settings as communities
+from participation.store.database import connect, transaction
 from participation.store.schema.migrate import migrate
+from tests.faults.producer import COMMUNITIES
 from tests.faults.rig import Debuggable, Rig, Row, Servers, table, tear
 
 BOTS: Final = 2
@@ -35,6 +41,8 @@ RATE: Final = 250.0
 
 PAUSE_SECONDS: Final = (0.5, 4.0)
 """Shortest and longest time between the end of a fault and the next."""
+
+ZONES: Final = ("UTC", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns")
 
 OUTAGE_SECONDS: Final = (0.0, 3.0)
 REST_SECONDS: Final = 180.0
@@ -67,6 +75,9 @@ class Storm:
             "Redis frozen": self.freeze_redis,
             "Redis full": self.fill_redis,
             "connections to Redis cut": self.cut_connections,
+            "communities grouped": self.group,
+            "communities ungrouped": self.ungroup,
+            "time zone changed": self.change_zone,
         }
 
     def blow(self, goes_on: Callable[[], bool]) -> None:
@@ -177,6 +188,25 @@ class Storm:
 
     def cut_connections(self) -> None:
         self.rig.cut_connections()
+
+    def group(self) -> None:
+        """Group two communities of the bots, or fail as an operator would while PostgreSQL is away."""
+        first, second = self.random.sample(COMMUNITIES, 2)
+        self._administer(lambda connection: grouping.group(connection, first, [second]))
+
+    def ungroup(self) -> None:
+        part = self.random.choice(COMMUNITIES)
+        self._administer(lambda connection: grouping.ungroup(connection, [part]))
+
+    def change_zone(self) -> None:
+        community, zone = self.random.choice(COMMUNITIES), self.random.choice(ZONES)
+        self._administer(lambda connection: communities.configure(connection, community, zone, None))
+
+    def _administer(self, do: Callable[[Connection], object]) -> None:
+        engine = connect(self.rig.database_url)
+        with suppress(ConfigError, Unavailable), transaction(engine) as connection:
+            do(connection)
+        engine.dispose()
 
 
 def run(rig: Rig, minutes: float | None, events: int | None) -> bool:
