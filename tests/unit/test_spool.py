@@ -4,11 +4,13 @@ import sqlite3
 import subprocess
 import sys
 from collections import deque
+from contextlib import closing
 from itertools import repeat
 from pathlib import Path
 
 import pytest
 
+from participation import keys
 from participation.publish.spool import Item, Spool, abandoned
 from tests.worker import SECONDS
 
@@ -115,4 +117,19 @@ def test_spool__what_the_disk_does_not_remove_is_not_returned_again(tmp_path: Pa
     spool.remove(spool.first(9)[0])
     spool.append(ITEMS)
     assert (spool.length, spool.first(9)[1]) == (7, ITEMS)
+    spool.close()
+
+
+def test_spool__file_of_an_older_version_is_sent(tmp_path: Path) -> None:
+    """Files without the column of the task hold events, and notices for the nightly queue."""
+    path = tmp_path / "1-old.spool"
+    with closing(sqlite3.connect(path)) as old:
+        old.execute("CREATE TABLE items (id INTEGER PRIMARY KEY, list TEXT NOT NULL, argument BLOB NOT NULL)")
+        lists = [keys.EVENTS, keys.NIGHTLY]
+        old.executemany("INSERT INTO items (list, argument) VALUES (?, ?)", [(name, name.encode()) for name in lists])
+        old.commit()
+    (spool,) = abandoned(tmp_path, BYTES)
+    spool.append([Item(b"new", keys.NOTE_NAMES)])
+    expected = [(keys.EVENTS.encode(), keys.TRACK_EVENT), (keys.NIGHTLY.encode(), keys.NOTE_PRESENCE)]
+    assert spool.first(9)[1] == [*(Item(*each) for each in expected), Item(b"new", keys.NOTE_NAMES)]
     spool.close()
