@@ -59,10 +59,10 @@ _POLICY: Final = """\
 This bot counts how people take part in the community: how many messages are sent, when, and by how many people.
 
 Kept: that you sent a message, added or removed a reaction, or joined or left voice or the community; when and in \
-which channel; the ids of your account and of the message; the emoji of a reaction, and whose message it was for if \
-the community wants that; the length of a voice or video note. Daily totals are computed from this: messages, \
+which channel; the ids of your account and of the message; {names}the emoji of a reaction, and whose message it \
+was for if the community wants that; the length of a voice or video note. Daily totals are computed from this: messages, \
 reactions, minutes in voice.
-Never kept: what you write or say, pictures and files, your name, your profile.
+Never kept: what you write or say, pictures and files, your profile{or_name}.
 
 Why: the community can see how it is doing each day, and who takes part.
 How long: until you have your data erased. {removal}
@@ -115,7 +115,11 @@ class MemberAnswers:
         commands = "\n".join(f"/{name}: {text}" for name, text in COMMANDS.items() if name != "privacy")
         removal = f"If the bot is removed from the community, the community's data is deleted {after}."
         contact = f"\nQuestions: {configured.privacy_contact}\n" if configured.privacy_contact else ""
-        return (_POLICY.format(removal=removal, commands=commands) + contact).strip()
+        has_names = configured.names == "on"
+        names = "your name and username here, and when you joined; " if has_names else ""
+        or_name = "" if has_names else ", your name"
+        policy = _POLICY.format(removal=removal, commands=commands, names=names, or_name=or_name)
+        return (policy + contact).strip()
 
     async def what_is_kept(self, account_id: str) -> str:
         """Return in numbers what is kept about the member."""
@@ -218,6 +222,7 @@ def _kept_text(kept: "Kept") -> str:
         **{_EVENTS.get(name, name): count for name, count in summary.events.items()},
         "reactions to your messages": summary.received,
         "days with totals": summary.highlight_days,
+        "communities that know your name": summary.names,
         "messages from the bot that were not valid": summary.dead_letters,
     }
     span = f", from {_day(summary.first_at)} to {_day(summary.last_at)}" if summary.events else ""
@@ -232,7 +237,7 @@ def _day(moment: datetime | None) -> str:
 
 
 def _erased_text(erased: "Erased") -> str:
-    if not (erased.events or erased.received or erased.highlights or erased.dead_letters):
+    if not (erased.events or erased.received or erased.highlights or erased.names or erased.dead_letters):
         return "Done: there was nothing about you to erase."
     accounts = f", for all of your {len(erased.accounts)} linked accounts" if len(erased.accounts) > 1 else ""
     return f"Done: everything about you is erased{accounts}. Erased events: {erased.events:,}."

@@ -132,6 +132,7 @@ def _erase(engine: Engine, erase: Erase, who: Account | str, done: str) -> None:
         "event(s)": found.events,
         "mention(s) in events of others": found.received,
         "row(s) of highlights": found.highlights,
+        "name(s)": found.names,
         "dead letter(s)": found.dead_letters,
         "link(s)": found.links,
     }

@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import orjson
@@ -40,12 +40,14 @@ from participation.store.ingest import import_counts
 from participation.store.ingest.batches import Counts
 from participation.store.members import links, opt_outs, persons, requests
 from participation.store.schema.tables import metadata
+from tests.integration.test_names import account, channel, notice
 from tests.rows import event, is_waiting, put, stopped
 from tests.worker import SECONDS, eventually
 
 ID = "80351110224678912"
 ADA = Account("discord", ID)
 PERSON = f"ada-{ID}"
+NAME = "Ada Lovelace"
 LIMITS = Limits(size=5_000, waiting=100, open=100)
 NASTY = ["ada", "1", 'a"b', "a'b", "a\\b", "a\tb\n", "\\N", "\\", "ä/ö", "😀 ada", "-100123", "irc:ada", "x" * 255]
 
@@ -226,6 +228,23 @@ def events_of_bob() -> list[dict[str, Any]]:
     ]
 
 
+NAMES_OF_OTHERS: Final = [
+    account(platform="discord", community_id="c", id="bob", name="Bob"),
+    account(id=ID, name="Ida"),  # the same id, another platform
+    channel(platform="discord", id=f"{ID}0", name="Quay"),
+]
+
+
+def names_of_ada() -> list[dict[str, Any]]:
+    """Names in two communities and of both accounts, and one that breaks a rule, so that it becomes a dead letter."""
+    own = {"name": NAME, "username": f"{NAME}.u"}
+    return [
+        *(account(platform="discord", community_id=each, id=ID, **own) for each in ("c", "d")),
+        account(id="ada_", **own),
+        account(platform="discord", id=ID, seen_at="yesterday", **own),
+    ]
+
+
 def fill(engine: Engine) -> None:
     """Fill every table that holds anything of a member, ada's accounts being linked, and compute all days."""
     put(engine, events_of_ada() + events_of_bob())
@@ -233,6 +252,7 @@ def fill(engine: Engine) -> None:
         links.link(connection, PERSON, [ADA, Account("irc", "ada_")])
         links.link(connection, "bob", [Account("discord", "bob"), Account("irc", "bob_")])
     store_elements(engine, "dead", [*readable_letters(), *unreadable_letters(), *letters_of_others()])
+    store_elements(engine, "names", [notice(*names_of_ada(), *NAMES_OF_OTHERS)])
     imported = uuid4()
     store_elements(engine, "import", [message.encode(discord(member_id=ID, object_id="m9"), imported)])
     execute(engine, "UPDATE dead_letters SET replayed_at = now() WHERE id % 2 = 0")
@@ -250,6 +270,8 @@ def of_others(engine: Engine) -> list[tuple[Any, ...]]:
     tables = {
         "participation_events": f"NOT (platform = 'discord' AND member_id = '{ID}') AND member_id <> 'ada_'",
         "member_accounts": "person_id = 'bob'",
+        "account_names": f"NOT (platform = 'discord' AND account_id = '{ID}') AND account_id <> 'ada_'",
+        "channel_names": "true",
         "communities": "true",
         "import_counts": "true",
         "ingest_batches": "true",
@@ -272,9 +294,10 @@ def test_forget__leaves_no_trace(engine: Engine, redis: Redis, who: requests.Who
     """No table, no dead letter, no queue holds the member, however named; nobody else loses or gains anything."""
     fill(engine)
     others, before = of_others(engine), places(engine, redis, ID)
-    assert len(others) == 7 + 2 + 2 + 1 + 3 + 6
+    assert len(others) == 7 + 2 + 2 + 1 + 4 + 6 + 3
     assert {place.split(".")[0] for place in before} >= {"participation_events", "member_accounts", "dead_letters"}
     redis.lpush(keys.EVENTS, *[message.encode(each) for each in (*events_of_ada(), *events_of_bob())])
+    redis.lpush(keys.EVENTS, notice(*names_of_ada()))
     claimed = claim(redis, Limits(size=5, waiting=100, open=100))
     late = discord(member_id=ID, object_id="late", occurred_at=soon(1))
     redis.lpush(keys.EVENTS, message.encode(late), readable_letters()[0])
@@ -283,20 +306,24 @@ def test_forget__leaves_no_trace(engine: Engine, redis: Redis, who: requests.Who
 
     assert (erased.person_id, set(erased.accounts)) == (PERSON, {ADA, Account("irc", "ada_")})
     assert (erased.events, erased.received) == (len(events_of_ada()) + 1, 1)
-    assert erased.dead_letters == len(readable_letters()) + len(unreadable_letters())
-    assert erased.links == 2
+    assert erased.dead_letters == len(readable_letters()) + len(unreadable_letters()) + 1
+    assert (erased.names, erased.links) == (3, 2)
     assert of_others(engine) == others
     flush(redis, engine, str(claimed))
     drain(redis, engine)
     redis.delete(keys.FLUSH)
     left = {place for place in places(engine, redis, ID) if "letters" not in place and "events" not in place}
-    assert left == {"member_daily_highlights.member_id"}  # of the same id on irc
+    # The same id on irc, and a channel whose id begins with it.
+    assert left == {"member_daily_highlights.member_id", "account_names.account_id", "channel_names.channel_id"}
     execute(engine, "DELETE FROM participation_events WHERE platform = 'irc'")
     execute(engine, "DELETE FROM member_daily_highlights WHERE member_id = :name", name=f"irc:{ID}")
     for letter in letters_of_others():
         execute(engine, "DELETE FROM dead_letters WHERE raw = :raw", raw=letter)
+    execute(engine, "DELETE FROM account_names WHERE platform = 'irc'")
+    execute(engine, "DELETE FROM channel_names")
     assert places(engine, redis, ID) == []
     assert places(engine, redis, "ada_") == []
+    assert places(engine, redis, NAME) == []
     assert redis.keys("*") == []
 
 
@@ -311,7 +338,8 @@ def test_forget__reaches_what_waits_in_a_spool(
     try:
         for item in (discord(member_id=ID), discord(member_id="bob", object_author_id=ID, object_id="o")):
             publisher.track(item)
-        eventually(lambda: publisher.left() == Left(0, 2))
+        publisher.note_names(names_of_ada()[:2])
+        eventually(lambda: publisher.left() == Left(0, 3))
         assert any(ID.encode() in path.read_bytes() for path in tmp_path.iterdir())
         requests.forget(engine, ADA)
     finally:
@@ -384,9 +412,9 @@ def test_forget__person_is_one_name_for_all_accounts(engine: Engine) -> None:
     assert requests.accounts(engine, "irc:nobody:at all") == (Account("irc", "nobody:at all"),)
     with pytest.raises(ConfigError, match="also an account of 'bob'"):
         requests.accounts(engine, "irc:cleo")
-    for account in (Account("IRC", "ada"), Account("irc", ""), Account("irc", "\0")):
+    for wrong in (Account("IRC", "ada"), Account("irc", ""), Account("irc", "\0")):
         with pytest.raises(InvalidEvent):
-            requests.opt_out(engine, account)
+            requests.opt_out(engine, wrong)
     for nobody in ("ada", "", ":", "IRC:ada", "irc:"):
         with pytest.raises(ConfigError, match="write PLATFORM:ACCOUNT"):
             requests.forget(engine, nobody)

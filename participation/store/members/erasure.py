@@ -100,14 +100,18 @@ def person_events(engine: Engine, person: Person, on_progress: OnProgress) -> It
         on_progress(done, len(names))
 
 
+def person_names(connection: Connection, person: Person) -> int:
+    """Delete the names of the person's accounts; return how many were deleted. The caller commits."""
+    return connection.execute(_DELETE_PERSON_ACCOUNT_NAMES, person.columns()).rowcount
+
+
 def person_days(connection: Connection, person: Person) -> set[Day]:
     """Delete the person's rows of computed days, mark those days, and return them. The caller commits.
 
-    Also deletes the names of the accounts, and that one was known as something else than a user. Waits for computations
-    that may have read the person's events, so that none of them writes such rows again.
+    Also deletes that an account was known as something else than a user. Waits for computations that may have read the
+    person's events, so that none of them writes such rows again.
     """
     locks.lock_computations(connection)
-    connection.execute(_DELETE_PERSON_ACCOUNT_NAMES, person.columns())
     connection.execute(_DELETE_PERSON_NON_USERS, person.columns())
     return {Day(*row) for row in connection.execute(_DELETE_PERSON_DAYS, {"names": person.names})}
 

@@ -46,6 +46,10 @@ FROM participation_events WHERE {IS_AUTHOR} AND NOT {IS_MEMBER}
 
 _SELECT_PERSON_DAYS = text("SELECT * FROM member_daily_highlights WHERE member_id = ANY(CAST(:names AS text[]))")
 
+_COUNT_PERSON_ACCOUNT_NAMES = text(f"""
+WITH {ACCOUNTS} SELECT count(*) FROM account_names WHERE (platform, account_id) IN (SELECT * FROM accounts)
+""")
+
 _SELECT_PERSON_LINKS = text("""
 SELECT platform, account_id, person_id, linked_at FROM member_accounts WHERE person_id = :person_id
 """)
@@ -77,7 +81,8 @@ class Summary(NamedTuple):
     """Counts of what is stored about a person.
 
     events: by type. received: reactions of others that name the person as the author. highlight_days: computed days
-    with a row of the person. dead_letters: those that contain a readable event of the person.
+    with a row of the person. names: of the accounts in the communities. dead_letters: those that contain a readable
+    event of the person.
     """
 
     events: Mapping[str, int]
@@ -86,11 +91,12 @@ class Summary(NamedTuple):
     communities: tuple[str, ...]
     received: int
     highlight_days: int
+    names: int
     dead_letters: int
 
     @property
     def is_empty(self) -> bool:
-        return not (self.events or self.received or self.highlight_days or self.dead_letters)
+        return not (self.events or self.received or self.highlight_days or self.names or self.dead_letters)
 
 
 def read_summary(connection: Connection, person: Person) -> Summary:
@@ -103,6 +109,7 @@ def read_summary(connection: Connection, person: Person) -> Summary:
         communities=tuple(sorted({each for row in rows for each in row.communities})),
         received=connection.scalar(_COUNT_RECEIVED, person.columns()) or 0,
         highlight_days=connection.scalar(_COUNT_PERSON_DAYS, {"names": person.names}) or 0,
+        names=connection.scalar(_COUNT_PERSON_ACCOUNT_NAMES, person.columns()) or 0,
         dead_letters=sum(1 for _ in read_dead_letters(connection, person)),
     )
 

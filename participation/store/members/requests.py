@@ -47,6 +47,7 @@ class Erased:
     events: int = 0
     received: int = 0
     highlights: int = 0
+    names: int = 0
     dead_letters: int = 0
     links: int = 0
     days: set[Day] = field(default_factory=set)
@@ -119,6 +120,7 @@ def _erase(engine: Engine, who: Who, on_progress: OnProgress, *, forever: bool) 
             erased.received += partition.received
             erased.days |= partition.days
         with transaction(engine) as connection:
+            erased.names = erasure.person_names(connection, person)
             computed = erasure.person_days(connection, person)
         erased.highlights = len(computed)
         erased.days |= computed
