@@ -60,8 +60,8 @@ This bot counts how people take part in the community: how many messages are sen
 
 Kept: that you sent a message, added or removed a reaction, or joined or left voice or the community; when and in \
 which channel; the ids of your account and of the message; {names}the emoji of a reaction, and whose message it \
-was for if the community wants that; the length of a voice or video note. Daily totals are computed from this: messages, \
-reactions, minutes in voice.
+was for if the community wants that; the length of a voice or video note. Daily totals are computed from this: \
+messages, reactions, minutes in voice.
 Never kept: what you write or say, pictures and files, your profile{or_name}.
 
 Why: the community can see how it is doing each day, and who takes part.
