@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -155,14 +155,15 @@ def test_track__keeps_the_event_as_it_was(redis: Redis, publisher: Publisher) ->
     assert decoded(raw)["metadata"] == {"emoji": "🎉"}
 
 
-def test_note_presence__is_a_task_for_the_workers(redis: Redis, publisher: Publisher) -> None:
-    """It takes the way of the events, into the queue of the nightly work."""
-    publisher.note_presence(Presence("c", "irc", False, datetime(2026, 3, 1, tzinfo=UTC)))
+def test_note_presence__travels_with_the_events(redis: Redis, publisher: Publisher) -> None:
+    """It takes the way of the events, so that it is stored in their order."""
+    publisher.track(event(object_id="1"))
+    publisher.note_presence(Presence("c", "irc", False, datetime(2026, 3, 1, tzinfo=UTC), "7"))
     assert publisher.flush(SECONDS) == Left(0, 0)
-    raw: Any = redis.lindex(keys.NIGHTLY, 0)
-    envelope = orjson.loads(raw)
-    assert envelope["headers"]["task"] == keys.NOTE_PRESENCE
-    assert redis.llen(keys.EVENTS) == 0
+    raws: Any = redis.lrange(keys.EVENTS, 0, -1)
+    found = [message.decode(raw) for raw in reversed(raws)]
+    assert [each.task for each in found] == [keys.TRACK_EVENT, keys.NOTE_PRESENCE]
+    assert cast("dict[str, object]", found[1].argument)["space_id"] == "7"
 
 
 def test_publisher__without_a_redis_url_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -106,5 +106,5 @@ def test_note_presence__never_raises(redis: Redis, caplog: pytest.LogCaptureFixt
     recorder.note_presence(1, is_present=True, changed_at=object())  # type: ignore[arg-type]
     recorder.note_presence(1, is_present=True, changed_at=AT)
     asyncio.run(recorder.close())
-    assert (recorder.failed, redis.llen(keys.NIGHTLY)) == (1, 1)
+    assert (recorder.failed, redis.llen(keys.EVENTS)) == (1, 1)
     assert "event_lost" in caplog.text
