@@ -92,6 +92,7 @@ class Server:
         """Listen on a free port until the block ends. This process's discord.py connects to it."""
         app = web.Application()
         app.router.add_get("/gateway", self._gateway)
+        app.router.add_route("*", "/api/v10/{path:.*}", self._api)  # discord.js puts the version into the path
         app.router.add_route("*", "/api/{path:.*}", self._api)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()

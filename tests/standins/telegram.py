@@ -109,6 +109,10 @@ class Telegram:
         """Wait until the bot has confirmed all updates, and asks for more."""
         eventually(lambda: self._polls > 0 and not self._updates)
 
+    def polls(self) -> int:
+        """Return how often the bot has asked for updates."""
+        return self._polls
+
     def called(self, method: str) -> list[Call]:
         return [call for call in self.calls if call.method == method]
 

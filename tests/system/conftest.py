@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.node_bots import install
 from tests.system.programs import missing
 from tests.system.servers import DebianPostgres, shared_folder
 
@@ -54,3 +55,9 @@ def owned(debian_postgres: DebianPostgres) -> Iterator[Owned]:
     """)
     yield owned
     debian_postgres.psql(f"DROP DATABASE {owned.name} WITH (FORCE); DROP ROLE {owned.name}")
+
+
+@pytest.fixture(scope="session")
+def node_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example for Node.js, installed."""
+    return install(tmp_path_factory.mktemp("node") / "bots")
