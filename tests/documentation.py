@@ -19,8 +19,9 @@ from typing import Any, Final
 import yaml
 from sqlalchemy import Engine
 
-from participation import event, message
+from participation import event, keys, message
 from participation.local.processes import kill, spawn, wait_until
+from participation.notices import names, presence
 from tests.worker import SECONDS
 
 ROOT: Final = Path(__file__).parents[1]
@@ -213,10 +214,22 @@ def _run(block: Block, place: Place, command: list[str | Path]) -> tuple[int, st
 def _json(block: Block, _place: Place) -> None:
     value = json.loads(block.text)
     if isinstance(value, dict) and "body" in value:
-        value = message.decode(block.text.encode()).argument
-    elif not (isinstance(value, dict) and "event_type" in value):
-        return
-    event.decode(value)
+        decoded = message.decode(block.text.encode())
+        _check_argument(decoded.task, decoded.argument)
+    elif isinstance(value, dict) and "event_type" in value:
+        event.decode(value)
+
+
+def _check_argument(task: str, argument: Any) -> None:
+    """Decode the argument of a task. Raises `InvalidEvent`."""
+    match task:
+        case keys.NOTE_NAMES:
+            for name in names.decode_list(argument):
+                names.decode(name)
+        case keys.NOTE_PRESENCE:
+            presence.decode(argument)
+        case _:
+            event.decode(argument)
 
 
 def _sql(block: Block, place: Place) -> None:
