@@ -1,4 +1,4 @@
-// Sends events and notices to participation. A bot calls it and goes on; nothing here waits, and nothing throws.
+// Sends events and notices to participation. A bot calls it and goes on, because it does not wait for Redis.
 // In: what a bot sees. Out: Celery messages (protocol 2) in the Redis list `participation.events`.
 // A message is in the spool, a file, before `track` returns. It leaves the spool when Redis has acknowledged it.
 import { randomUUID } from "node:crypto";
@@ -182,6 +182,7 @@ export class Participation {
     try {
       await this.#push(messages);
     } catch (error) {
+      if (this.#isOver) return false; // `close` has ended the connection
       this.#isAway = true;
       warn("redis_unavailable", { spooled: this.waiting, error: error.message });
       await this.#spool.sync();
