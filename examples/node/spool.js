@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import fs from "node:fs";
 import { join } from "node:path";
 
-const FILE = /^\d+-(\d+)-(\d+)-[0-9a-f]{8}\.messages$/; // time, process and its start, random
+const FILE = /^\d+-(\d+)-(\d+)-[0-9a-f]{8}\.messages(\.new)?$/; // time, process and its start, random
 const PRIVATE_FILE = 0o600;
 const PRIVATE_FOLDER = 0o700;
 
@@ -27,7 +27,8 @@ export class Spool {
     const owner = `${process.pid}-${startOf(process.pid)}`;
     this.#path = join(folder, `${Date.now()}-${owner}-${randomUUID().slice(0, 8)}.messages`);
     const abandoned = this.#abandoned();
-    abandoned.forEach((path) => this.#load(path));
+    // A `.new` file was not finished when its process was killed. The file that it should replace is complete.
+    abandoned.filter((path) => !path.endsWith(".new")).forEach((path) => this.#load(path));
     this.#rewrite();
     abandoned.forEach((path) => fs.rmSync(path, { force: true }));
   }
@@ -122,7 +123,7 @@ export class Spool {
   }
 
   #abandoned() {
-    const isAbandoned = (name) => FILE.test(name) && !isRunning(...FILE.exec(name).slice(1));
+    const isAbandoned = (name) => FILE.test(name) && !isRunning(...FILE.exec(name).slice(1, 3));
     return fs.readdirSync(this.#folder).filter(isAbandoned).sort().map((name) => join(this.#folder, name));
   }
 

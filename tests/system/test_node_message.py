@@ -12,6 +12,7 @@ from redis import Redis
 from participation import keys
 from participation.local.valkey import Valkey
 from tests.rows import event
+from tests.standins.tls_proxy import AUTHORITY, tls_proxy
 from tests.system.node_bots import EXAMPLE, names, queued, run_script
 
 LOCK: dict[str, Any] = json.loads((EXAMPLE / "package-lock.json").read_text())
@@ -25,11 +26,11 @@ def limited(valkey: Valkey, redis: Redis) -> Iterator[str]:
     redis.acl_deluser("limited")
 
 
-def send(folder: Path, spool: Path, script: str, url: str) -> str:
+def send(folder: Path, spool: Path, script: str, url: str, **more: str) -> str:
     """Run a script that has `participation`, and close it."""
     begin = "import { Participation } from './participation.js'; const participation = new Participation();"
-    where = {"REDIS_URL": url, "PARTICIPATION_SPOOL_DIR": str(spool)}
-    return run_script(folder, f"{begin} {script}; await participation.close();", **where)
+    where = {"REDIS_URL": url, "PARTICIPATION_SPOOL_DIR": str(spool), **more}
+    return run_script(folder, f"{begin} {script}; await participation.close(1);", **where)
 
 
 def test_message__stock_celery_reads_it(node_program: Path, redis: Redis, limited: str, tmp_path: Path) -> None:
@@ -42,6 +43,16 @@ def test_message__stock_celery_reads_it(node_program: Path, redis: Redis, limite
         assert received.headers["id"] == received.properties["correlation_id"]
         assert received.payload == [[given], {}, {}]
         received.ack()
+
+
+def test_message__through_tls(node_program: Path, valkey: Valkey, redis: Redis, tmp_path: Path) -> None:
+    """`rediss://` works, and a server that nobody vouches for gets nothing: the event stays in the spool."""
+    track = f"participation.track({json.dumps(event())})"
+    with tls_proxy(valkey.port) as port:
+        url = valkey.url.replace("redis://", "rediss://").replace(f"127.0.0.1:{valkey.port}", f"localhost:{port}")
+        assert "spooled=1" in send(node_program, tmp_path, track, url)
+        assert "spooled=0" in send(node_program, tmp_path, track, url, NODE_EXTRA_CA_CERTS=str(AUTHORITY))
+    assert queued(redis) == [event(), event()]
 
 
 def redis_url(limited: str, redis: Redis) -> str:

@@ -6,7 +6,9 @@ import signal
 import stat
 import subprocess
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -186,6 +188,38 @@ def test_spool__when_it_is_full_the_newest_are_refused(
     assert f"stopped tracked={total} sent={total} refused={199 - len(kept)} failed=0 spooled=0" in bot.log
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_spool__random_faults_lose_nothing(
+    seed: int, bot: NodeBot, server: Telegram, own: Valkey, engine: Engine
+) -> None:
+    """The bot and Redis end and start again at random moments, and each message is stored once."""
+    random = Random(seed)
+    numbers = iter(range(1, 10_000))
+    bot.start(server.polls)
+    for _ in range(6):
+        server.happens(*(tg.message(HARBOUR, ADA, number) for number in islice(numbers, random.randint(1, 300))))
+        match random.choice(["bot", "redis", "both", "none"]):
+            case "bot":
+                bot.stop(random.choice([signal.SIGTERM, signal.SIGKILL]))
+                bot.start(server.polls)
+            case "redis":
+                own.stop()
+                own.start()
+            case "both":
+                own.stop()
+                bot.stop(signal.SIGKILL)
+                own.start()
+                bot.start(server.polls)
+    server.wait_until_polled()
+    bot.stop()
+    with Redis.from_url(own.url) as client:
+        sent: Any = client.lrange(keys.EVENTS, 0, -1)
+    counts = store_elements(engine, "node", sent)
+    assert counts
+    assert (counts.stored, counts.dead) == (next(numbers) - 1, 0)
+    assert bot.spooled() == []
+
+
 def test_spool__a_damaged_file_loses_only_what_is_damaged(
     bot: NodeBot, server: Telegram, own: Valkey, client: Redis
 ) -> None:
@@ -195,12 +229,15 @@ def test_spool__a_damaged_file_loses_only_what_is_damaged(
     torn = b"\n".join([*lines[:2], b"-2", lines[2], b"\0\0\0", lines[3], lines[4][:50]])
     abandoned = bot.spool / f"1-{ended()}-1-0123abcd.messages"
     abandoned.write_bytes(torn)
+    unfinished = abandoned.with_name(f"{abandoned.name}.new")
+    unfinished.write_bytes(torn)
     bot.start(server.polls)
     eventually(lambda: client.llen(keys.EVENTS) == 2)
     bot.stop()
     assert [each["object_id"] for each in queued(client)] == ["3", "4"]
     assert "spool_damaged" in bot.log
     assert not abandoned.exists()
+    assert not unfinished.exists()
 
 
 def test_spool__a_file_of_another_running_bot_is_left_alone(
