@@ -47,8 +47,10 @@ def bot(node_program: Path, valkey: Valkey, redis: Redis, tmp_path: Path) -> Ite
 
 
 @asynccontextmanager
-async def started(bot: NodeBot, platform: Discord, **more: str) -> AsyncIterator[None]:
-    """Run the bot until the block ends. The block starts when the bot has its guilds."""
+async def started(
+    bot: NodeBot, platform: Discord, end: signal.Signals = signal.SIGTERM, **more: str
+) -> AsyncIterator[None]:
+    """Run the bot until the block ends, and then send it a signal. The block starts when the bot has its guilds."""
     before = platform.identified
     bot.launch(DISCORD_API_URL=f"http://127.0.0.1:{platform.port}/api", **more)
     assert bot.process is not None
@@ -58,9 +60,9 @@ async def started(bot: NodeBot, platform: Discord, **more: str) -> AsyncIterator
     await platform.settle()
     yield
     await platform.settle()
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(end)
     await until(lambda: process.poll() is not None)
-    assert process.returncode == 0, bot.log
+    assert process.returncode == (-end if end is signal.SIGKILL else 0), bot.log
 
 
 def test_discord__the_scripted_hour(bot: NodeBot, redis: Redis) -> None:
@@ -277,7 +279,7 @@ def test_discord__redis_away_and_a_restart_lose_nothing(
 
     async def scenario(platform: Discord) -> None:
         guild = harbour(platform)
-        async with killed(bot, platform, number):
+        async with started(bot, platform, number):
             own.stop()
             for object_id in range(11, 111):
                 await platform.message(guild, GENERAL, ADA, id=str(object_id))
@@ -294,15 +296,3 @@ def test_discord__redis_away_and_a_restart_lose_nothing(
             sent = [int(each.object_id or 0) for each in events(client) if each.event_type == "MESSAGE_SENT"]
     assert sent == [*range(11, 112)]
     assert bot.spooled() == []
-
-
-@asynccontextmanager
-async def killed(bot: NodeBot, platform: Discord, number: signal.Signals) -> AsyncIterator[None]:
-    """Run the bot, and end it with a signal."""
-    started_ = started(bot, platform)
-    await started_.__aenter__()
-    yield
-    await platform.settle()
-    assert bot.process is not None
-    bot.process.send_signal(number)
-    await until(lambda: bot.process is not None and bot.process.poll() is not None)
