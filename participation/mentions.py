@@ -53,7 +53,8 @@ def find_mentions(payload: object) -> Mentions:
         occurred_at = event.parse_time(payload.get("occurred_at"))
     community_id = payload.get("community_id")
     return Mentions(
-        community_id if isinstance(community_id, str) else None,
+        # PostgreSQL stores no NUL, so no community has such an id.
+        community_id if isinstance(community_id, str) and "\0" not in community_id else None,
         tuple(Account(slug, each) for each in ids if each),
         occurred_at,
     )

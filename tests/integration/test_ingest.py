@@ -361,3 +361,9 @@ def test_connect__what_is_no_url_is_a_config_error() -> None:
     """A URL that cannot be read is told as such."""
     with pytest.raises(ConfigError, match="DATABASE_URL"):
         connect("postgresql://u:p@host:port/name")
+
+
+def test_store__community_that_postgresql_cannot_store_is_a_letter(engine: Engine) -> None:
+    """A NUL in the community of one event does not stop the batch."""
+    right, wrong = event(object_id="1"), event(community_id="c\0")
+    assert put(engine, [right, wrong]) == Counts(received=2, stored=1, dead=1)
