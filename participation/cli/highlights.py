@@ -4,12 +4,13 @@ from datetime import date
 from enum import StrEnum
 from typing import Annotated
 
+import orjson
 import typer
 from rich.console import Console
 from rich.progress import track
 from sqlalchemy import Connection, Engine
 
-from participation.cli import arguments, connections
+from participation.cli import arguments, connections, output
 from participation.cli.connections import resolve
 from participation.cli.group import command_group
 from participation.errors import ConfigError
@@ -86,7 +87,8 @@ def show(
     if as_ is Format.TEXT:
         typer.echo("\n\n".join(render_text(summarize(each)) for each in read))
     else:
-        typer.echo(render_json(read[0] if first is None else read))
+        written = render_json(read[0] if first is None else read)
+        typer.echo(output.as_json(orjson.loads(written), indent=2))
 
 
 def _shown(connection: Connection, community: str, span: tuple[date, date] | None, *, is_range: bool) -> list[date]:

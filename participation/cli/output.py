@@ -5,6 +5,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from rich.cells import cell_len
+
+from participation.display_names import cut_off
+
 _NOT_ASCII: Final = re.compile(r"[^\n\x20-\x7e]")
 """Characters that may need an escape: all except line ends and printable ASCII."""
 
@@ -26,11 +30,16 @@ def as_json(value: object, indent: int | None = None) -> str:
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> list[str]:
-    """Return the lines of a table, none longer than `width` characters."""
+    """Return the lines of a table, none wider than `width` columns of a terminal."""
     lines = [titles, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    whole = ("  ".join(cell.ljust(size) for cell, size in zip(line, widths, strict=True)).rstrip() for line in lines)
-    return [line if width is None or len(line) <= width else f"{line[: width - 1]}…" for line in whole]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    whole = ("  ".join(map(pad, line, widths)).rstrip() for line in lines)
+    return [line if width is None else cut_off(line, width) for line in whole]
+
+
+def pad(cell: str, width: int) -> str:
+    """Fill up with spaces to a width in columns of a terminal. Some characters take two columns, others none."""
+    return cell + " " * (width - cell_len(cell))
 
 
 def _escape_unless_printable(quote: Callable[[str], str]) -> Callable[[re.Match[str]], str]:

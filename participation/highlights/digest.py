@@ -4,20 +4,32 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import count, islice
 
 from sqlalchemy import Connection
 
 from participation.highlights import rules
+from participation.store.communities import shown_names
 from participation.store.days import calendar, digests
 from participation.store.days.digests import MemberDay, UsualDay
 
 
 @dataclass(frozen=True, slots=True)
+class NamedMember:
+    """A member without figures. name: what the member is called, None if that is not known."""
+
+    member_id: str
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Digest:
-    """A community's local day. `computed_at` is None for a day on which nothing was counted."""
+    """A community's local day. `computed_at` is None for a day on which nothing was counted.
+
+    Names are those that people are shown (`shown_names`), None if no name is known.
+    """
 
     community_id: str
     name: str | None
@@ -33,16 +45,21 @@ class Digest:
     peak_hour: int | None
     usual: UsualDay | None
     members: list[MemberDay]
-    gone_quiet: list[str]
+    gone_quiet: list[NamedMember]
 
 
 def read_digest(connection: Connection, community_id: str, day: date) -> Digest:
     """Return the digest of a day. The community must exist; the figures are 0 if the day is not computed."""
     row = digests.community_day(connection, community_id, day)
     skipped = calendar.skipped_dates(connection, community_id, day)
+    members = digests.members_of_day(
+        connection, community_id, day, skipped, returned_after_days=rules.RETURNED_AFTER_DAYS
+    )
+    quiet = digests.gone_quiet(connection, community_id, day, skipped, active_days=rules.QUIET_ACTIVE_DAYS)
+    names = shown_names.of_members(connection, community_id, [*(each.member_id for each in members), *quiet])
     return Digest(
         community_id=community_id,
-        name=row.name,
+        name=shown_names.of_communities(connection, [community_id]).get(community_id),
         timezone=row.timezone,
         highlight_date=day,
         computed_at=row.computed_at,
@@ -54,10 +71,8 @@ def read_digest(connection: Connection, community_id: str, day: date) -> Digest:
         members_left=row.members_left or 0,
         peak_hour=row.peak_hour,
         usual=digests.usual_day(connection, community_id, _same_weekdays(day, skipped)),
-        members=digests.members_of_day(
-            connection, community_id, day, skipped, returned_after_days=rules.RETURNED_AFTER_DAYS
-        ),
-        gone_quiet=digests.gone_quiet(connection, community_id, day, skipped, active_days=rules.QUIET_ACTIVE_DAYS),
+        members=[replace(each, name=names.get(each.member_id)) for each in members],
+        gone_quiet=[NamedMember(member_id, names.get(member_id)) for member_id in quiet],
     )
 
 

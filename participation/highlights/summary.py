@@ -6,7 +6,7 @@ from datetime import date
 from typing import Final
 
 from participation.highlights import rules
-from participation.highlights.digest import Digest
+from participation.highlights.digest import Digest, NamedMember
 from participation.store.days.digests import MemberDay
 
 TOP: Final = 3
@@ -30,15 +30,18 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A member and the value that is shown for the member."""
+    """What a member is called, and the value that is shown for the member."""
 
-    member_id: str
+    name: str
     value: int
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What is shown of a day. rankings: by the name of the count, without members whose count is 0."""
+    """What is shown of a day. rankings: by the name of the count, without members whose count is 0.
+
+    Members and the community are shown by their names, or by their ids if no name is known.
+    """
 
     title: str
     highlight_date: date
@@ -67,9 +70,9 @@ def summarize(digest: Digest) -> Summary:
         members_joined=digest.members_joined,
         members_left=digest.members_left,
         peak_hour=digest.peak_hour,
-        newcomers=[member.member_id for member in members if member.newcomer],
-        returned=[member.member_id for member in members if member.returned],
-        gone_quiet=digest.gone_quiet,
+        newcomers=[_shown(member) for member in members if member.newcomer],
+        returned=[_shown(member) for member in members if member.returned],
+        gone_quiet=[_shown(member) for member in digest.gone_quiet],
         streaks=[each for each in _ranked(members, lambda m: m.streak_days) if each.value >= rules.STREAK_DAYS],
         rankings={name: _top(members, name) for name in RANKINGS},
     )
@@ -84,6 +87,10 @@ def _top(members: Iterable[MemberDay], name: str) -> list[Ranked]:
 
 
 def _ranked(members: Iterable[MemberDay], value: Callable[[MemberDay], int]) -> list[Ranked]:
-    """Return all members, the highest value first; equal values in the order of their names."""
-    ranked = [Ranked(member.member_id, value(member)) for member in members]
-    return sorted(ranked, key=lambda each: (-each.value, each.member_id))
+    """Return all members, the highest value first; equal values in the order of their ids."""
+    ordered = sorted(members, key=lambda member: (-value(member), member.member_id))
+    return [Ranked(_shown(member), value(member)) for member in ordered]
+
+
+def _shown(member: MemberDay | NamedMember) -> str:
+    return member.name or member.member_id

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from participation.highlights.digest import Digest
+from participation.highlights.digest import Digest, NamedMember
 from participation.highlights.renderers.json import render_json
 from participation.highlights.renderers.text import render_text
 from participation.highlights.summary import summarize
@@ -69,7 +69,7 @@ FULL = Digest(
         member("dee", message_count=899, voice_minutes=1_200, reputation_earned=69, streak_days=2, returned=True),
         member("discord:1", streak_days=12),
     ],
-    gone_quiet=["eve", "fay", "gil", "hal", "ivy", "jan", "kit"],
+    gone_quiet=[NamedMember(name, None) for name in ("eve", "fay", "gil", "hal", "ivy", "jan", "kit")],
 )
 
 
@@ -181,8 +181,8 @@ def test_as_text__lets_no_name_break_a_line(name: str) -> None:
     """Names come from strangers: line breaks, escapes and what turns the direction of writing are shown as �."""
     stranger = member(name, message_count=1, reactions_received=1, voice_minutes=1, reputation_earned=1)
     hostile = replace(stranger, newcomer=True, returned=True, streak_days=3)
-    day = replace(QUIET, name=name, members=[hostile], gone_quiet=[name])
-    tame = replace(QUIET, name="ab", members=[replace(hostile, member_id="ab")], gone_quiet=["ab"])
+    day = replace(QUIET, name=name, members=[hostile], gone_quiet=[NamedMember("x", name)])
+    tame = replace(QUIET, name="ab", members=[replace(hostile, member_id="ab")], gone_quiet=[NamedMember("x", "ab")])
     marked = "".join(char if char.isprintable() else "�" for char in name)
     assert render_text(summarize(day)).splitlines()[3:] == [
         line.replace("ab", marked) for line in render_text(summarize(tame)).splitlines()[3:]
@@ -217,7 +217,7 @@ def test_as_json__writes_several_days_as_an_array() -> None:
 def test_as_json__keeps_hostile_names_within_their_strings() -> None:
     """Control characters are escaped, so that a name is read back as it is and breaks no line."""
     name = 'a\n"\x1b\0\u2028b'
-    text = render_json(replace(QUIET, name=name, gone_quiet=[name]))
-    assert json.loads(text)["name"] == json.loads(text)["gone_quiet"][0] == name
+    text = render_json(replace(QUIET, name=name, gone_quiet=[NamedMember("x", name)]))
+    assert json.loads(text)["name"] == json.loads(text)["gone_quiet"][0]["name"] == name
     assert not {"\x1b", "\0"} & {*text}
-    assert text.count("\n") == render_json(replace(QUIET, name="x", gone_quiet=["x"])).count("\n")
+    assert text.count("\n") == render_json(replace(QUIET, name="x", gone_quiet=[NamedMember("x", "x")])).count("\n")

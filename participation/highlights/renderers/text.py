@@ -3,12 +3,18 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from rich.cells import cell_len
+
+from participation.display_names import printable
 from participation.highlights.summary import Figure, Ranked, Summary
 
 NAMED: Final = 5
 """How many members a line names before it counts the rest."""
 
 LABEL_WIDTH: Final = 18
+
+WIDTH: Final = 80
+"""A line that names several members continues below, with the next member, if it would be wider than this."""
 
 _FIGURES: Final = {
     "active_members": "Active members",
@@ -27,13 +33,13 @@ _RANKINGS: Final = {
 
 
 def render_text(summary: Summary) -> str:
-    """Return the summary as text. Control characters, which could change the terminal's output, are replaced."""
+    """Return the summary as text. Characters that could change the terminal's output are replaced."""
     return "\n".join([*_title(summary), "", *_body(summary)])
 
 
 def _title(summary: Summary) -> list[str]:
-    title = f"{_printable(summary.title)} · {summary.highlight_date:%A %d %B %Y} · {summary.timezone}"
-    return [title, "─" * len(title)]
+    title = f"{printable(summary.title)} · {summary.highlight_date:%A %d %B %Y} · {summary.timezone}"
+    return [title, "─" * cell_len(title)]
 
 
 def _body(summary: Summary) -> Iterable[str]:
@@ -59,33 +65,41 @@ def _compared(figure: Figure) -> str:
 
 
 def _people(summary: Summary) -> Iterable[str]:
-    yield _line("New", _names(summary.newcomers))
-    yield _line("Came back", _names(summary.returned))
-    yield _line("Gone quiet", _names(summary.gone_quiet))
-    yield _line("Streaks", _names([f"{each.member_id} {each.value} days" for each in summary.streaks]))
+    yield _members("New", map(printable, summary.newcomers))
+    yield _members("Came back", map(printable, summary.returned))
+    yield _members("Gone quiet", map(printable, summary.gone_quiet))
+    yield _members("Streaks", (f"{printable(each.name)} {each.value} days" for each in summary.streaks))
 
 
 def _rankings(summary: Summary) -> Iterable[str]:
     for name, ranking in summary.rankings.items():
         if ranking:
             label, unit = _RANKINGS[name]
-            yield _line(label, " · ".join(_ranked(each, unit) for each in ranking))
+            yield _list(label, [_ranked(each, unit) for each in ranking], " ·")
 
 
 def _ranked(each: Ranked, unit: str) -> str:
-    return f"{_printable(each.member_id)} {each.value:,}{unit}"
+    return f"{printable(each.name)} {each.value:,}{unit}"
 
 
-def _names(names: Sequence[str]) -> str:
-    if not names:
-        return "nobody"
-    rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(map(_printable, names[:NAMED])) + rest
+def _members(label: str, members: Iterable[str]) -> str:
+    """Return a line that names the first members and counts the rest."""
+    named = list(members)
+    shown = named[:NAMED] or ["nobody"]
+    if len(named) > NAMED:
+        shown[-1] += f" and {len(named) - NAMED} more"
+    return _list(label, shown, ",")
+
+
+def _list(label: str, items: Sequence[str], separator: str) -> str:
+    """Return a line with these items. If it would be too wide, it continues below the first item."""
+    lines = [""]
+    for item in (*(f"{each}{separator}" for each in items[:-1]), items[-1]):
+        if lines[-1] and LABEL_WIDTH + cell_len(f"{lines[-1]} {item}") > WIDTH:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {item}".lstrip()
+    return _line(label, f"\n{' ' * LABEL_WIDTH}".join(lines))
 
 
 def _line(label: str, value: str) -> str:
     return f"{label:<{LABEL_WIDTH}}{value}"
-
-
-def _printable(name: str) -> str:
-    return "".join(char if char.isprintable() else "�" for char in name)

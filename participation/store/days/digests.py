@@ -1,7 +1,7 @@
 """Reads computed days. Figures that depend on other days (streaks, newcomers, …) are calculated, not stored."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Final
 
@@ -117,10 +117,11 @@ class MemberDay:
     """A member's row of the day, and figures that depend on other days.
 
     streak_days: number of consecutive active days that end on this one. newcomer: was never active before. returned:
-    was not active for some time before.
+    was not active for some time before. name: what the member is called, which is read separately.
     """
 
     member_id: str
+    name: str | None = field(default=None, kw_only=True)
     message_count: int
     reaction_count: int
     reactions_received: int
