@@ -28,7 +28,7 @@ COMMANDS: Final = {
     "highlights": "Compute and show local days.",
     "dead-letters": "List, replay and delete messages that could not be stored.",
     "communities": "Set and list the names and time zones of communities.",
-    "members": "Link accounts; export and erase the data of members.",
+    "members": "List members, link accounts; export and erase the data of members.",
 }
 """The commands and groups, in the order of the help, each with its help line. Each is the `app` of its own module."""
 

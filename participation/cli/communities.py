@@ -12,8 +12,9 @@ from sqlalchemy import Engine
 from participation import settings
 from participation.cli import arguments, connections, output
 from participation.cli.group import command_group
+from participation.display_names import printable
 from participation.errors import ConfigError
-from participation.store.communities import deleted, grouping, presence
+from participation.store.communities import deleted, grouping, presence, shown_names
 from participation.store.communities import settings as communities
 from participation.store.database import transaction
 from participation.store.days import parts
@@ -48,6 +49,7 @@ def list_() -> None:
     """List the communities with their time zones, their computed days, and planned deletions (see docs/privacy.md)."""
     with connections.database() as engine, transaction(engine) as connection:
         rows = communities.list_communities(connection)
+        names = shown_names.of_communities(connection, [row.community_id for row in rows])
         removals = presence.pending_removals(connection, settings.load().deletion_grace_days)
     titles = ["community", "name", "time zone", "days computed", "last day", "parts", "deletion (UTC)"]
     has = [True] * 5 + [any(row.parts for row in rows), bool(removals)]
@@ -58,7 +60,7 @@ def list_() -> None:
     cells = [
         [
             r.community_id,
-            r.name or "",
+            printable(names.get(r.community_id, "")),
             r.timezone,
             str(r.days),
             str(r.last_date or ""),

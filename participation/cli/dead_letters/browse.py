@@ -3,6 +3,7 @@
 import shutil
 import sys
 from base64 import b64encode
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -12,7 +13,9 @@ from sqlalchemy import Connection
 
 from participation import message
 from participation.cli import arguments, connections, output
+from participation.cli.dead_letters.names import Named, read_names
 from participation.cli.dead_letters.options import MOMENT, Reason, format_moment
+from participation.display_names import printable
 from participation.errors import ConfigError, InvalidEvent
 from participation.store import dead_letters
 from participation.store.database import transaction
@@ -108,11 +111,14 @@ def show(
         raise ConfigError("--json cannot be combined with --event, which prints JSON as well")
     with connections.database() as engine, transaction(engine) as connection:
         letter = dead_letters.get(connection, letter_id)
-    event, problem = _event(letter)
+        event, problem = _event(letter)
+        named = read_names(connection, event)
     if as_json:
-        typer.echo(output.as_json({**_fields(letter), "event": event, "event_error": problem, **_raw(letter)}))
+        names = {name: each.name for name, each in named.items()}
+        read = {"event": event, "event_error": problem, "names": names}
+        typer.echo(output.as_json({**_fields(letter), **read, **_raw(letter)}))
     elif not only_event:
-        _print_letter(letter, event, problem)
+        _print_letter(letter, event, problem, named)
     elif problem is None:
         typer.echo(output.as_json(event, indent=2))
     else:
@@ -136,7 +142,7 @@ def _event(letter: DeadLetter) -> tuple[Any, str | None]:
     return event, None
 
 
-def _print_letter(letter: DeadLetter, event: object, problem: str | None) -> None:
+def _print_letter(letter: DeadLetter, event: object, problem: str | None, named: Mapping[str, Named]) -> None:
     kept = f", of which the first {len(letter.raw):,} are kept" if letter.is_cut_off else ""
     lines = {
         "dead letter": letter.id,
@@ -147,6 +153,7 @@ def _print_letter(letter: DeadLetter, event: object, problem: str | None) -> Non
         "batch": output.escape(letter.batch_id),
         "length": f"{letter.raw_bytes:,} bytes{kept}",
         "SHA-256": letter.raw_sha256.hex(),
+        **{name: f"{output.escape(each.id)}  {printable(each.name)}" for name, each in named.items()},
     }
     for name, value in lines.items():
         typer.echo(f"{name:<14}{value}")

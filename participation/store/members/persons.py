@@ -68,6 +68,11 @@ def find_person(connection: Connection, who: str) -> Person:
     return _person(connection, who)
 
 
+def is_id(connection: Connection, who: str) -> bool:
+    """Return whether `find_person` reads the text as an account, or as a person with linked accounts."""
+    return accounts.find(who) is not None or bool(connection.execute(_SELECT_ACCOUNTS, {"person_id": who}).first())
+
+
 def _person(connection: Connection, person_id: str) -> Person:
     found = {Account(*row) for row in connection.execute(_SELECT_ACCOUNTS, {"person_id": person_id})}
     # An account that is not linked counts as the person with its own name, together with accounts linked to that name.
