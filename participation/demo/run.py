@@ -7,18 +7,19 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Final, TextIO
 
+import orjson
 from redis import Redis
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlalchemy import Engine
 
-from participation import redis_client
+from participation import keys, message, redis_client
 from participation.accounts import Account
-from participation.demo import people, simulation
+from participation.demo import names, people, simulation
 from participation.errors import Unavailable
 from participation.highlights.compute import compute_day, list_due_days
 from participation.highlights.digest import read_digest
@@ -28,7 +29,9 @@ from participation.imports.sender import Import
 from participation.local.postgres import Postgres
 from participation.local.processes import kill, spawn, wait_until
 from participation.local.valkey import Valkey
+from participation.notices.names import LONGEST
 from participation.operations.import_waiting import wait_until_stored
+from participation.publish.sender import Sender
 from participation.store.communities import settings as communities
 from participation.store.database import connect, transaction
 from participation.store.days import digests
@@ -62,7 +65,9 @@ def run_demo(out: TextIO) -> None:
         redis = stack.enter_context(redis_client.connect(valkey.url, REDIS_TIMEOUT_SECONDS))
         bars = stack.enter_context(_progress(console))
         _create_community(engine)
-        accepted, counts = _send(redis, engine, bars)
+        ends = (datetime.now(UTC) - timedelta(days=2)).date()
+        _send_names(redis, ends)
+        accepted, counts = _send(redis, engine, bars, ends)
         _compute(engine, bars)
         bars.stop()
         _print_best_day(engine, out)
@@ -114,9 +119,19 @@ def _create_community(engine: Engine) -> None:
             links.link(connection, person.person_id, accounts)
 
 
-def _send(redis: Redis, engine: Engine, bars: Progress) -> tuple[int, ImportCounts]:
+def _send_names(redis: Redis, ends: date) -> None:
+    """Send the names before the events, and wait until the worker has stored them."""
+    begins, last = (datetime.combine(day, time(), UTC) for day in (ends - timedelta(days=simulation.DAYS), ends))
+    told = list(names.names(begins, last))
+    notices = [orjson.dumps(told[start : start + LONGEST]) for start in range(0, len(told), LONGEST)]
+    Sender(redis).send([message.encode_call(keys.NOTE_NAMES, notice) for notice in notices])
+    if not wait_until(lambda: not redis.exists(keys.EVENTS, keys.BATCHES), START_SECONDS):
+        raise Unavailable("the worker did not store the names")
+
+
+def _send(redis: Redis, engine: Engine, bars: Progress, ends: date) -> tuple[int, ImportCounts]:
     """Send the events and wait until the worker has stored them; return how many were accepted, and their counts."""
-    events = list(simulation.simulate(ends=(datetime.now(UTC) - timedelta(days=2)).date()))
+    events = list(simulation.simulate(ends=ends))
     sending = bars.add_task("track_event messages sent", total=len(events))
     storing = bars.add_task("stored by the worker", total=len(events))
 

@@ -22,6 +22,7 @@ from participation.platforms import discord
 COMMUNITY_ID: Final = "harbour"
 NAME: Final = "Harbour"
 TIMEZONE: Final = "Europe/Berlin"
+DAYS: Final = 21
 
 TEXT_CHANNELS: Final = {
     "discord": ("1041873320117125120", "1041873391885897829", "1041873467702120488"),
@@ -71,7 +72,7 @@ def best_day(days: int, ends: date) -> date:
     return saturday if saturday > ends - timedelta(days=days) else ends
 
 
-def simulate(seed: int = 7, days: int = 21, members: int = 120, *, ends: date) -> Iterator[dict[str, Any]]:
+def simulate(seed: int = 7, days: int = DAYS, members: int = 120, *, ends: date) -> Iterator[dict[str, Any]]:
     """Yield the events of `days` local days up to and including `ends`, as JSON objects in the order of sending.
 
     With the defaults, there are about 70,000. Nothing occurs after `ends`, which should be in the past.

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from redis import Redis
+from rich.cells import cell_len
 from sqlalchemy import Engine, text
 
 from participation import keys, message
@@ -274,6 +275,10 @@ def test_demo__prints_a_digest_and_leaves_nothing(tmp_path: Path, monkeypatch: p
     told = ended.stdout.decode()
     assert "The best day of a simulated community" in told
     assert "Harbour · " in told
+    # Members are called by their names: an emoji, two equal ones, and one that is written from right to left.
+    for name in ("Tariq 🚀", "Robin (discord)", "Robin (irc)", "\u200eליאור\u200e"):
+        assert name in told
+    assert max(map(cell_len, told.splitlines()[:-1])) <= 80
     last = told.splitlines()[-1]
     accepted, stored, duplicates, dead = (
         int("".join(filter(str.isdigit, part))) for part in last.split(":")[1].split("·")

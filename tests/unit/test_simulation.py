@@ -10,9 +10,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from participation.demo.names import CHANNELS, CHOSEN, names
 from participation.demo.people import SimulatedPerson, people
 from participation.demo.simulation import COMMUNITY_ID, TEXT_CHANNELS, TIMEZONE, VOICE_CHANNELS, best_day, simulate
+from participation.display_names import clean
 from participation.event import ActorKind, Event, EventType, decode, event_id
+from participation.notices.names import LONGEST, AccountName, ChannelName, SpaceName
+from participation.notices.names import decode as decode_name
 from tests.reference import AT_EQUAL_TIMES
 
 ENDS = date(2024, 6, 12)
@@ -239,3 +243,17 @@ def test_voice__bots_see_moves_and_miss_leaves(events: list[Event]) -> None:
 def test_simulate__a_short_play_of_few_people_works() -> None:
     """One day of two people is a play as well, if a small one."""
     assert list(islice(simulate(days=1, members=2, ends=ENDS), 1))
+
+
+def test_names__tell_every_account_and_channel() -> None:
+    """Everybody and every channel has a name that a worker keeps, and two members are called the same."""
+    told = [decode_name(each) for each in names(datetime(2024, 5, 22, tzinfo=UTC), datetime(2024, 6, 12, tzinfo=UTC))]
+    accounts = {(each.platform, each.id): each for each in told if isinstance(each, AccountName)}
+    assert accounts.keys() == owner_of_account().keys()
+    channels = {(each.platform, each.id) for each in told if isinstance(each, ChannelName)}
+    assert channels == {(platform, channel) for platform, ids in CHANNELS.items() for channel in ids}
+    assert {each.platform for each in told if isinstance(each, SpaceName)} == {"discord", "telegram"}
+    assert all(clean(each.name) == each.name for each in told)
+    assert sum(each.name == "Robin" for each in accounts.values()) == 2
+    assert len(CHOSEN) == 4
+    assert len(told) <= LONGEST
