@@ -79,7 +79,7 @@ def cut_off(text: str, cells: int) -> str:
         if width > cells - 1:
             break
         end = grapheme.end()
-    return f"{text[:end].rstrip()}…"
+    return f"{text[:end]}…"
 
 
 def printable(text: str) -> str:

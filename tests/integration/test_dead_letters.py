@@ -240,6 +240,7 @@ def test_show__everything_about_a_letter(engine: Engine, tell: Tell) -> None:
         "replayed_at": "2026-03-11T12:00:00+00:00",
         "event": event(object_id="7", member_id=7),
         "event_error": None,
+        "names": {},
     }
     assert json.loads(tell("show", "1", "--event")) == event(object_id="7", member_id=7)
 

@@ -35,3 +35,10 @@ def test_table__columns_are_as_wide_as_they_need_and_lines_end_in_time() -> None
     assert table(("id", "text"), rows) == ["id    text", "1     a", "1000  a longer one"]
     assert table(("id", "text"), rows, 14) == ["id    text", "1     a", "1000  a longe…"]
     assert table(("id", "text"), []) == ["id  text"]
+
+
+def test_table__columns_are_measured_as_a_terminal_does() -> None:
+    """A wide character takes two columns, an emoji of several characters as well, and a combining mark none."""
+    rows = [("明日", "a"), ("👩‍👩‍👧‍👦", "b"), ("Z\u0335", "c")]
+    assert table(("name", "text"), rows) == ["name  text", "明日  a", "👩‍👩‍👧‍👦    b", "Z\u0335     c"]
+    assert table(("n", "t"), [("明" * 10, "x")], 6) == [f"n{' ' * 4}…", "明明…"]
