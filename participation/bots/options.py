@@ -1,18 +1,27 @@
 """Checks the options of all adapters where the bot is set up. A wrong one would fail later, or never match anything."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from participation import event
 from participation.errors import ConfigError, InvalidEvent
-from participation.platforms import SPACE_IDS
+from participation.platforms import SPACE_IDS, discord, telegram
 from participation.publish import Publisher
 
 Communities = Mapping[int, str] | Mapping[str, str]
 """The community_id of guilds or chats, by their id. An id may be a string, because configuration files give strings."""
 
+Channels = Iterable[int] | Iterable[str]
+"""Ids of channels. On Telegram, the id of a chat, or `<chat id>/<topic id>`."""
+
 NUMBER: Final = re.compile(r"-?[0-9]{1,20}")
+TOPIC: Final = re.compile(r"[1-9][0-9]{0,18}")
+
+_EXAMPLES: Final = {
+    discord.PLATFORM: "381870553235193857",
+    telegram.PLATFORM: "-1001000000001 (a chat) or '-1001000000001/5' (a topic)",
+}
 
 
 def check_communities(platform: str, given: Communities | None) -> dict[int, str]:
@@ -42,6 +51,27 @@ def _space_id(platform: str, key: object) -> int:
             "number of at most 64 bits"
         )
     return key
+
+
+def check_ignored_channels(platform: str, given: Channels | None) -> frozenset[str]:
+    """Return the ids as texts. Raises `ConfigError` for what cannot be the id of a channel."""
+    if not isinstance(given, Iterable | None) or isinstance(given, str | bytes | Mapping):
+        raise ConfigError(
+            f"ignored_channels: must be a list of ids, as [{_EXAMPLES[platform]}]; got {event.short(given)}"
+        )
+    return frozenset(_channel_id(platform, each) for each in given or ())
+
+
+def _channel_id(platform: str, given: object) -> str:
+    chat, slash, topic = str(given).partition("/") if isinstance(given, str) else (given, "", "")
+    number = int(chat) if isinstance(chat, str) and NUMBER.fullmatch(chat) else chat
+    is_id = isinstance(number, int) and not isinstance(number, bool) and number in SPACE_IDS[platform]
+    if not is_id or (slash and not (platform == telegram.PLATFORM and TOPIC.fullmatch(topic))):
+        raise ConfigError(
+            f"ignored_channels: {event.short(given)} cannot be the id of a channel; on {platform} it looks like "
+            f"{_EXAMPLES[platform]}"
+        )
+    return f"{number}{slash}{topic}"
 
 
 def check_publisher(given: Publisher | None) -> Publisher | None:

@@ -4,14 +4,18 @@ import asyncio
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
 
 from participation import Event, EventType, keys, message
+from participation.bots.names import Seen
 from participation.bots.recorder import Recorder
 from participation.publish import Publisher
+from tests.worker import eventually
 
 AT = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -108,3 +112,75 @@ def test_note_presence__never_raises(redis: Redis, caplog: pytest.LogCaptureFixt
     asyncio.run(recorder.close())
     assert (recorder.failed, redis.llen(keys.EVENTS)) == (1, 1)
     assert "event_lost" in caplog.text
+
+
+def seen(*numbers: int) -> list[Seen]:
+    return [Seen("account", "harbour", str(number), f"Member {number}", AT) for number in numbers]
+
+
+def notices(redis: Redis) -> list[list[str]]:
+    """Return the names in each notice in the queue."""
+    raws: Any = redis.lrange(keys.EVENTS, 0, -1)
+    calls = [message.decode(raw) for raw in reversed(raws)]
+    found: list[Any] = [call.argument for call in calls if call.task == keys.NOTE_NAMES]
+    return [[name["name"] for name in notice] for notice in found]
+
+
+def test_names__are_told_once_and_in_lists_of_500(redis: Redis) -> None:
+    """A notice has at most 500 names. Names that were told are not told again."""
+    recorder = Recorder("discord")
+    assert recorder.note_names(seen, *range(1_100))
+    assert recorder.note_names(seen, *range(1_101))
+    asyncio.run(recorder.close())
+    assert [len(notice) for notice in notices(redis)] == [500, 500, 100, 1]
+
+
+def test_names__that_are_refused_are_told_later(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, spool: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While queue and spool are full, names are refused and not remembered. Nothing is raised."""
+    url = os.environ["REDIS_URL"]
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("PARTICIPATION_PUBLISH_QUEUE", "1")
+    spool.write_text("a file, where the folder should be")
+    full = Publisher()
+    recorder = Recorder("discord", publisher=full)
+    others = count(100)
+    eventually(lambda: not recorder.note_names(seen, next(others)))
+    assert not recorder.note_names(seen, 7)
+    assert "event_refused" in caplog.text
+    full.close()
+    assert not recorder.note_names(seen, 7)
+    monkeypatch.setenv("REDIS_URL", url)
+    spool.unlink()
+    recorder._shared_publisher = Publisher()
+    assert recorder.note_names(seen, 7)
+    asyncio.run(recorder.close())
+    assert notices(redis) == [["Member 7"]]
+    recorder._shared_publisher.close()
+
+
+def test_names__of_an_outage_arrive_after_it(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that are told while Redis is away are in the spool, and the next start sends them."""
+    url = os.environ["REDIS_URL"]
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    recorder = Recorder("discord")
+    recorder.record(joined, 1, recorder)
+    assert recorder.note_names(seen, 1, 2)
+    asyncio.run(recorder.close())
+    assert notices(redis) == []
+    monkeypatch.setenv("REDIS_URL", url)
+    later = Recorder("discord")
+    later.record(joined, 2, later)
+    eventually(lambda: notices(redis) == [["Member 1", "Member 2"]])
+    asyncio.run(later.close())
+
+
+def test_names__a_wrong_one_is_logged_and_the_others_are_sent(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    """A time that no notice may have, for example because the clock is slow, costs one name."""
+    recorder = Recorder("discord")
+    (wrong,) = seen(1)
+    recorder.note_names(lambda: [wrong._replace(joined_at=datetime(2099, 1, 1, tzinfo=UTC)), *seen(2)])
+    asyncio.run(recorder.close())
+    assert notices(redis) == [["Member 2"]]
+    assert (recorder.failed, "event_lost platform=discord where=note_names" in caplog.text) == (1, True)
