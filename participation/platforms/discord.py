@@ -16,6 +16,9 @@ RANDOM_BITS: Final = 22
 COUNTED_TYPES: Final = frozenset({0, 19})
 """The types of messages that people write: DEFAULT and REPLY. Types that Discord adds later do not count."""
 
+FORWARD: Final = 1
+"""The type of a reference to a message that was forwarded. It is not answered."""
+
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 

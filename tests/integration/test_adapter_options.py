@@ -88,6 +88,24 @@ def test_communities__that_are_no_mapping_are_refused(adapter: str, given: objec
 
 
 @adapters
+@pytest.mark.parametrize(
+    "given", ["quay", "", "1/2/3", "/5", "-1001/", "-1001/x", "-1001/0", 1.0, None, True, 0, 2**64, b"10", "10/5"]
+)
+def test_ignored_channels__ids_that_no_channel_can_have_are_refused(adapter: str, given: object) -> None:
+    """Otherwise the channel would not be ignored. Only Telegram has topics, and only ids of chats are negative."""
+    with pytest.raises(ConfigError, match=r"ignored_channels: .* cannot be the id of a channel; on .* it looks like"):
+        ADAPTERS[adapter](ignored_channels=[IDS[adapter], given])
+
+
+@adapters
+@pytest.mark.parametrize("given", ["10", 10, {10: "harbour"}, b"10"])
+def test_ignored_channels__that_are_no_list_are_refused(adapter: str, given: object) -> None:
+    """A text is not a list of its characters."""
+    with pytest.raises(ConfigError, match="ignored_channels: must be a list of ids; got"):
+        ADAPTERS[adapter](ignored_channels=given)
+
+
+@adapters
 def test_publisher__that_cannot_take_events_is_refused(adapter: str) -> None:
     """Otherwise every event would be lost later, with a line in the log."""
     closed = Publisher()
@@ -130,7 +148,8 @@ def test_options__that_are_right_are_taken(adapter: str) -> None:
     publisher = Publisher()
 
     async def set_up() -> None:
-        ADAPTERS[adapter](communities={IDS[adapter]: "x" * 255}, publisher=publisher)
+        channels = {IDS[adapter], int(IDS[adapter])}
+        ADAPTERS[adapter](communities={IDS[adapter]: "x" * 255}, publisher=publisher, ignored_channels=channels)
 
     asyncio.run(set_up())
     assert not publisher.is_closed

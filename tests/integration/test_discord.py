@@ -1,7 +1,6 @@
 """The real discord.py against a stand-in for Discord, with Redis, a worker and the table."""
 
 import asyncio
-import base64
 import logging
 import os
 from collections import Counter
@@ -11,13 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import discord
-import orjson
 import pytest
 from discord.ext import commands
 from redis import Redis
 from sqlalchemy import Engine, text
 
-from participation import keys
+from participation import keys, message
 from participation.bots.discord import ParticipationCog, attach, listener
 from participation.errors import ConfigError
 from participation.local.valkey import Valkey
@@ -220,16 +218,16 @@ async def trouble(platform: Discord, guild: Guild) -> None:
 
 def hour() -> Counter[Row]:
     """Return exactly what must be in the table."""
-    message, custom = "MESSAGE_", str(WAVE)
+    sent, custom = "MESSAGE_", str(WAVE)
     return Counter[Row](
         {
             # talk, react and trouble
-            ("MESSAGE_SENT", "1", "100", None, "user", message): 3,
-            ("MESSAGE_SENT", "2", "100", None, "user", message): 1,
-            ("MESSAGE_SENT", "77", "100", None, "webhook", message): 1,
-            ("MESSAGE_SENT", "4", "100", None, "bot", message): 2,
-            ("MESSAGE_SENT", "3", "110", "100", "user", message): 1,
-            ("MESSAGE_SENT", "3", "121", "120", "user", message): 1,
+            ("MESSAGE_SENT", "1", "100", None, "user", sent): 3,
+            ("MESSAGE_SENT", "2", "100", None, "user", sent): 1,
+            ("MESSAGE_SENT", "77", "100", None, "webhook", sent): 1,
+            ("MESSAGE_SENT", "4", "100", None, "bot", sent): 2,
+            ("MESSAGE_SENT", "3", "110", "100", "user", sent): 1,
+            ("MESSAGE_SENT", "3", "121", "120", "user", sent): 1,
             # react
             ("REACTION_ADDED", "2", "100", "👍", "user", "REACTION"): 1,
             ("REACTION_REMOVED", "2", "100", "👍", "user", "REACTION"): 1,
@@ -238,6 +236,7 @@ def hour() -> Counter[Row]:
             ("REACTION_REMOVED", "4", "100", "👍", "bot", "REACTION"): 1,
             # speak
             ("VOICE_JOINED", "1", "200", None, "user", None): 2,
+            ("VOICE_PRESENT", "1", "200", None, "user", None): 2,  # she deafens, and no longer does
             ("VOICE_LEFT", "1", "200", None, "user", None): 2,
             ("VOICE_JOINED", "1", "209", None, "user", None): 2,
             ("VOICE_LEFT", "1", "209", None, "user", None): 1,
@@ -291,7 +290,8 @@ def test_hour__every_event_once(servers: Redis, engine: Engine, make: Callable[[
     ]
     ada = [(row.event_type, row.channel_id) for row in stored if row.member_id == "1" and "VOICE" in row.event_type]
     assert ada == [
-        *[("VOICE_JOINED", "200"), ("VOICE_LEFT", "200"), ("VOICE_JOINED", "209"), ("VOICE_LEFT", "209")],
+        *[("VOICE_JOINED", "200"), ("VOICE_PRESENT", "200"), ("VOICE_PRESENT", "200"), ("VOICE_LEFT", "200")],
+        *[("VOICE_JOINED", "209"), ("VOICE_LEFT", "209")],
         *[("VOICE_JOINED", "200"), ("VOICE_LEFT", "200"), ("VOICE_JOINED", "209")],
         *[("VOICE_PRESENT", "209"), ("VOICE_PRESENT", "209")],
     ]
@@ -694,18 +694,23 @@ def test_intents__missing_ones_are_named_at_the_start(
     assert stored == [("VOICE_PRESENT", "2"), ("MESSAGE_SENT", "1"), ("VOICE_LEFT", "2")]
 
 
-def notices(queue: Redis) -> list[tuple[str, bool]]:
+def told_by(task: str, queue: Redis) -> list[Any]:
+    """Return the arguments of the messages in the queue that are calls of this task, in order."""
+    raws: Any = queue.lrange(keys.EVENTS, 0, -1)
+    return [call.argument for call in map(message.decode, reversed(raws)) if call.task == task]
+
+
+def notices(queue: Redis) -> list[tuple[str, str, bool]]:
     """Return the notices of a bot about its guilds, in order."""
-    raw: Any = queue.lrange(keys.NIGHTLY, 0, -1)
-    arguments = [orjson.loads(base64.b64decode(orjson.loads(each)["body"]))[0][0] for each in reversed(raw)]
+    arguments = told_by(keys.NOTE_PRESENCE, queue)
     assert {each["platform"] for each in arguments} <= {"discord"}
-    return [(each["community_id"], each["is_present"]) for each in arguments]
+    return [(each["community_id"], each["space_id"], each["is_present"]) for each in arguments]
 
 
 def test_presence__removed_from_a_guild_and_back(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A removal is reported, unless the bot is in another guild of the community. An outage is not a removal."""
+    """A removal is reported with the guild, also if the community has another one. An outage is not a removal."""
     # Another database of the server, because the worker would take the notices out of the first one.
     monkeypatch.setenv("REDIS_URL", valkey.url.rpartition("/")[0] + "/1")
     monkeypatch.setenv("PARTICIPATION_SPOOL_DIR", str(tmp_path))
@@ -728,5 +733,10 @@ def test_presence__removed_from_a_guild_and_back(
         queue.flushdb()
         play(scenario)
         told = notices(queue)
-    assert sorted(told[:3]) == [("discord:12", True), ("harbour", True), ("harbour", True)]
-    assert told[3:] == [("harbour", True), ("discord:12", False), ("harbour", False), ("harbour", True)]
+    all_there = [("discord:12", "12", True), ("harbour", "10", True), ("harbour", "11", True)]
+    assert sorted(told[:3]) == all_there
+    assert told[3:] == [
+        ("harbour", "10", True),
+        *[("harbour", "11", False), ("discord:12", "12", False), ("harbour", "10", False)],
+        ("harbour", "10", True),
+    ]

@@ -65,10 +65,32 @@ class Discord(Server):
         payload = {"id": str(message_id), "channel_id": str(channel_id), "guild_id": str(guild.id)}
         await self.dispatch("MESSAGE_DELETE", payload)
 
-    async def thread(self, guild: Guild, parent_id: int, thread_id: int) -> None:
+    async def thread(
+        self, guild: Guild, parent_id: int, thread_id: int, kind: int = shapes.PUBLIC_THREAD, name: str | None = None
+    ) -> None:
         """Create a thread, or a post in a forum."""
-        guild.channels[thread_id] = Channel(thread_id, shapes.PUBLIC_THREAD, parent_id)
+        guild.channels[thread_id] = Channel(thread_id, kind, parent_id, name=name)
         await self.dispatch("THREAD_CREATE", guild.channels[thread_id].payload(guild.id) | {"newly_created": True})
+
+    async def change(self, guild: Guild, channel: Channel) -> None:
+        """Create or change a channel or thread."""
+        verb = "UPDATE" if channel.id in guild.channels else "CREATE"
+        guild.channels[channel.id] = channel
+        kind = "THREAD" if channel.is_thread else "CHANNEL"
+        await self.dispatch(f"{kind}_{verb}", channel.payload(guild.id))
+
+    async def change_guild(self, guild: Guild) -> None:
+        """Tell the guild's name, and the permissions of everybody."""
+        await self.dispatch("GUILD_UPDATE", guild.payload(all_members=False))
+        await self.dispatch("GUILD_ROLE_UPDATE", {"guild_id": str(guild.id), "role": guild.everyone()})
+
+    async def rename(self, guild: Guild, user: User, nick: str | None = None) -> None:
+        """Let a member have another nickname, or another name on the platform."""
+        guild.members[user.id] = user
+        guild.nicks.pop(user.id, None)
+        if nick is not None:
+            guild.nicks[user.id] = nick
+        await self.dispatch("GUILD_MEMBER_UPDATE", guild.member(user) | {"guild_id": str(guild.id)})
 
     async def react(
         self, guild: Guild, channel_id: int, user: User, message_id: int, emoji: str | int, *, author: User

@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any, Final
 
 EPOCH_MILLISECONDS: Final = 1_420_070_400_000
-TEXT, VOICE, FORUM, STAGE, PUBLIC_THREAD = 0, 2, 15, 13, 11
+TEXT, VOICE, CATEGORY, FORUM, STAGE, PUBLIC_THREAD, PRIVATE_THREAD = 0, 2, 4, 15, 13, 11, 12
 VIEW_CHANNEL: Final = 1 << 10
 
 Payload = dict[str, Any]
@@ -25,13 +25,14 @@ class User:
     id: int
     name: str
     is_bot: bool = False
+    global_name: str | None = None
 
     def payload(self) -> Payload:
         return {
             "id": str(self.id),
             "username": self.name,
             "discriminator": "0",
-            "global_name": None,
+            "global_name": self.global_name,
             "avatar": None,
             "bot": self.is_bot,
         }
@@ -46,13 +47,16 @@ class Channel:
     type: int
     parent_id: int | None = None
     is_hidden: bool = False
+    name: str | None = None
+    category_id: int | None = None
 
     @property
     def is_thread(self) -> bool:
-        return self.type == PUBLIC_THREAD
+        return self.type in {PUBLIC_THREAD, PRIVATE_THREAD}
 
     def payload(self, guild_id: int) -> Payload:
-        common = {"id": str(self.id), "guild_id": str(guild_id), "name": f"c{self.id}", "type": self.type}
+        common = {"id": str(self.id), "guild_id": str(guild_id), "type": self.type}
+        common["name"] = self.name or f"c{self.id}"
         if self.is_thread:
             return common | {
                 "parent_id": str(self.parent_id),
@@ -71,7 +75,7 @@ class Channel:
         return common | {
             "position": 0,
             "permission_overwrites": [_hide(guild_id)] * self.is_hidden,
-            "parent_id": None,
+            "parent_id": None if self.category_id is None else str(self.category_id),
             "nsfw": False,
             "bitrate": 64_000,
             "user_limit": 0,
@@ -98,13 +102,15 @@ class Guild:
     afk_channel_id: int | None = None
     is_unavailable: bool = False
     permissions: int = VIEW_CHANNEL
+    name: str | None = None
+    nicks: dict[int, str] = field(default_factory=dict)
     others: int = 0
     """How many members GUILD_CREATE leaves out, as in a large guild. A bot with the intent then asks for them."""
 
     def member(self, user: User, joined_at: datetime | None = None) -> Payload:
         return {
             "user": user.payload(),
-            "nick": None,
+            "nick": self.nicks.get(user.id),
             "avatar": None,
             "roles": [],
             "joined_at": (joined_at or datetime(2026, 1, 1, tzinfo=UTC)).isoformat(),
@@ -113,6 +119,11 @@ class Guild:
             "flags": 0,
             "pending": False,
         }
+
+    def everyone(self) -> Payload:
+        """Return the role that all members have."""
+        role = {"id": str(self.id), "name": "@everyone", "permissions": str(self.permissions)}
+        return role | {"color": 0, "hoist": False, "position": 0, "managed": False, "mentionable": False}
 
     def voice_state(self, user: User, channel_id: int | None, **flags: bool) -> Payload:
         off = ("deaf", "mute", "self_deaf", "self_mute", "self_stream", "self_video", "suppress")
@@ -130,10 +141,9 @@ class Guild:
         channels = [c for c in self.channels.values() if not c.is_thread]
         threads = [c for c in self.channels.values() if c.is_thread]
         shown = [m for m in self.members.values() if all_members or m == BOT or m.id in self.voice]
-        everyone = {"id": str(self.id), "name": "@everyone", "permissions": str(self.permissions)}
         return {
             "id": str(self.id),
-            "name": f"g{self.id}",
+            "name": self.name or f"g{self.id}",
             "owner_id": "1",
             "unavailable": False,
             "member_count": len(self.members) + self.others,
@@ -141,7 +151,7 @@ class Guild:
             "joined_at": "2026-01-01T00:00:00+00:00",
             "afk_channel_id": None if self.afk_channel_id is None else str(self.afk_channel_id),
             "afk_timeout": 300,
-            "roles": [everyone | {"color": 0, "hoist": False, "position": 0, "managed": False, "mentionable": False}],
+            "roles": [self.everyone()],
             "emojis": [],
             "features": [],
             "channels": [c.payload(self.id) for c in channels],

@@ -23,13 +23,23 @@ def test_move__joining_moving_leaving() -> None:
 
 
 def test_move__same_channel_is_no_news() -> None:
-    """Muting, deafening, streaming or a repeated move gives no step."""
+    """Muting, streaming or a repeated move gives no step."""
     voice = Voice()
     voice.move(GUILD, ADA, None, HALL)
     assert voice.move(GUILD, ADA, HALL, HALL) == []
     assert voice.move(GUILD, ADA, None, HALL) == []
     voice.move(GUILD, ADA, HALL, None)
     assert voice.move(GUILD, ADA, HALL, None) == []
+
+
+def test_move__to_deafen_and_to_hear_again_is_to_be_present() -> None:
+    """Time in voice may count differently from that moment on. A repeated update gives no step."""
+    voice, deaf = Voice(), HALL._replace(is_deaf=True)
+    voice.move(GUILD, ADA, None, HALL)
+    for before, after in ((HALL, deaf), (deaf, HALL)):
+        (step,) = voice.move(GUILD, ADA, before, after)
+        assert (step.event_type, step.seat) == (EventType.VOICE_PRESENT, after)
+        assert voice.move(GUILD, ADA, before, after) == []
 
 
 def test_move__what_was_seen_goes_before_what_the_library_says() -> None:

@@ -7,7 +7,7 @@ import discord
 from discord.ext import commands
 
 from participation.bots.discord.listener import Listener
-from participation.bots.options import Communities, check_flag, check_type
+from participation.bots.options import Channels, Communities, check_flag, check_type
 from participation.bots.recorder import Recorder
 from participation.platforms.discord import PLATFORM
 from participation.publish import Publisher
@@ -18,8 +18,9 @@ class ParticipationCog(commands.Cog, name="Participation"):
 
     communities: the community_id of guilds, by the guild's id. The default is `discord:<guild id>`. record_authors:
     whether to record who wrote the message that a reaction is for. Discord forbids profiling members by their
-    relations. publisher: a publisher that other code of the bot uses too. The default is a new one. Raises
-    `ConfigError` if REDIS_URL is missing or an argument is wrong.
+    relations. publisher: a publisher that other code of the bot uses too. The default is a new one. ignored_channels:
+    ids of channels and categories; what happens in them and below them never leaves the bot. Raises `ConfigError` if
+    REDIS_URL is missing or an argument is wrong.
     """
 
     def __init__(
@@ -29,8 +30,11 @@ class ParticipationCog(commands.Cog, name="Participation"):
         communities: Communities | None = None,
         record_authors: bool = False,
         publisher: Publisher | None = None,
+        ignored_channels: Channels | None = None,
     ) -> None:
-        self._listener = _listener("bot", bot, communities, publisher, record_authors=record_authors)
+        _check("bot", bot, record_authors=record_authors)
+        recorder = Recorder(PLATFORM, communities, publisher, ignored_channels)
+        self._listener = Listener(bot, recorder, record_authors=record_authors)
         self._bot = bot
 
     async def cog_load(self) -> None:
@@ -47,12 +51,15 @@ def attach(
     communities: Communities | None = None,
     record_authors: bool = False,
     publisher: Publisher | None = None,
+    ignored_channels: Channels | None = None,
 ) -> None:
     """Record what members do. Call this before `client.run()` or in `setup_hook`.
 
     The options and errors are those of `ParticipationCog`.
     """
-    listener = _listener("client", client, communities, publisher, record_authors=record_authors)
+    _check("client", client, record_authors=record_authors)
+    recorder = Recorder(PLATFORM, communities, publisher, ignored_channels)
+    listener = Listener(client, recorder, record_authors=record_authors)
     close = client.close
 
     async def stop_and_close() -> None:
@@ -63,17 +70,9 @@ def attach(
     _start(client, listener)
 
 
-def _listener(
-    name: str,
-    client: discord.Client,
-    communities: Communities | None,
-    publisher: Publisher | None,
-    *,
-    record_authors: bool,
-) -> Listener:
+def _check(name: str, client: discord.Client, *, record_authors: bool) -> None:
     check_type(name, client, discord.Client)
     check_flag("record_authors", record_authors)
-    return Listener(client, Recorder(PLATFORM, communities, publisher), record_authors=record_authors)
 
 
 def _start(client: discord.Client, listener: Listener) -> None:

@@ -7,7 +7,7 @@ every kind of client. Until the listener stops, the check accepts no update, so 
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -16,8 +16,9 @@ from weakref import WeakSet
 import discord
 
 from participation import log
-from participation.bots.discord import mapping, self_check
+from participation.bots.discord import channels, mapping, names, self_check
 from participation.bots.discord.deduplication import GatewaySequence, LatestReactions
+from participation.bots.discord.names import GuildNames
 from participation.bots.discord.voice import Voice
 from participation.bots.recorder import Recorder
 from participation.errors import ConfigError
@@ -58,7 +59,8 @@ class Listener:
         for missing in self_check.intents(self._client.intents):
             log.event("not_seen", level=logging.WARNING, advice=missing)
         self._tasks = [self._listen(event, handler) for event, handler in self._handlers().items()]
-        self._tasks.append(asyncio.create_task(self._keep_rounds()))
+        self._names = GuildNames(self._client, self._recorder)
+        self._tasks += [asyncio.create_task(self._keep_rounds()), asyncio.create_task(self._names.run())]
         # If the bot is already running, it is not told about its guilds again.
         for guild in self._client.guilds:
             self._recorder.record(self._available, guild)
@@ -79,13 +81,28 @@ class Listener:
     def _handlers(self) -> dict[str, Callable[..., Iterable[Event]]]:
         """Return the function for each of discord.py's events."""
         return {
-            "message": partial(mapping.message, self._recorder.community),
+            "message": self._message,
             "member_join": self._member_joined,
             **{
                 event: partial(self._unless_duplicate, event, handler)
                 for event, handler in self._guild_handlers().items()
             },
+            **self._name_handlers(),
             **self._connection_handlers(),
+        }
+
+    def _name_handlers(self) -> dict[str, Callable[..., Iterable[Event]]]:
+        """Return the functions for events that give no event of ours, but may tell a name."""
+        return {
+            "member_update": self._renamed,
+            "user_update": self._user_renamed,
+            "guild_channel_create": self._renamed,
+            "guild_channel_update": self._channel_changed,
+            "thread_create": self._renamed,
+            "thread_join": self._renamed,
+            "thread_update": self._renamed,
+            "guild_update": self._renamed,
+            "guild_role_update": self._role_changed,
         }
 
     def _guild_handlers(self) -> dict[str, Callable[..., Iterable[Event]]]:
@@ -139,17 +156,31 @@ class Listener:
                 self._recorder.record(self._round, guild)
                 await asyncio.sleep(0)  # let the bot run, because a large guild takes a few milliseconds
 
-    # ---- messages, reactions, members ----
+    # ---- messages, reactions, members: the names come last, so that they never take an event's place ----
 
-    def _reaction(self, payload: discord.RawReactionActionEvent) -> list[Event]:
+    def _message(self, sent: discord.Message) -> Iterator[Event]:
+        if not self._ignores(sent.channel):
+            yield from mapping.message(self._recorder.community, sent)
+            self._recorder.note_names(names.author, self._recorder.community, sent)
+
+    def _reaction(self, payload: discord.RawReactionActionEvent) -> Iterator[Event]:
         is_added = payload.event_type == "REACTION_ADD"
         emoji = mapping.emoji(payload.emoji)
         if self._reactions.is_duplicate(payload.message_id, payload.user_id, emoji, is_added=is_added):
-            return []
+            return
         guild = None if payload.guild_id is None else self._client.get_guild(payload.guild_id)
-        return mapping.reaction(
+        if self._ignores(self._client.get_partial_messageable(payload.channel_id, guild_id=payload.guild_id)):
+            return
+        yield from mapping.reaction(
             self._recorder.community, payload, guild, _now(), is_author_recorded=self._record_authors
         )
+        if payload.member is not None:
+            self._note(payload.member)
+
+    def _ignores(self, channel: Any) -> bool:
+        if isinstance(channel, discord.PartialMessageable) and channel.guild is not None:
+            channel = channel.guild.get_channel_or_thread(channel.id) or channel
+        return channels.is_ignored(channel, self._recorder.ignored_channels)
 
     def _reactions_cleared(
         self, payload: discord.RawReactionClearEvent | discord.RawReactionClearEmojiEvent
@@ -158,14 +189,15 @@ class Listener:
         self._reactions.forget(payload.message_id, cleared)
         return []
 
-    def _member_joined(self, member: discord.Member) -> list[Event]:
-        return mapping.joined(self._recorder.community, member, _now())
+    def _member_joined(self, member: discord.Member) -> Iterator[Event]:
+        yield from mapping.joined(self._recorder.community, member, _now())
+        self._note(member)
 
     def _member_left(self, payload: discord.RawMemberRemoveEvent) -> list[Event]:
         now, guild, user = _now(), self._client.get_guild(payload.guild_id), payload.user
         before = None
         if guild is not None and isinstance(user, discord.Member):
-            before = mapping.seat(guild, user.voice, user)
+            before = mapping.seat(guild, user.voice, user, self._recorder.ignored_channels)
         # Leaving the guild ends voice too. Discord sends the voice state just before or just after this update.
         steps = self._voice.move(payload.guild_id, user.id, before, None)
         community = self._recorder.community
@@ -175,10 +207,13 @@ class Listener:
 
     def _voice_state(
         self, member: discord.Member, before: discord.VoiceState, after: discord.VoiceState
-    ) -> list[Event]:
-        guild = member.guild
-        seats = mapping.seat(guild, before, member), mapping.seat(guild, after, member)
-        return mapping.voice(self._recorder.community(guild.id), self._voice.move(guild.id, member.id, *seats), _now())
+    ) -> Iterator[Event]:
+        guild, ignored = member.guild, self._recorder.ignored_channels
+        seats = [mapping.seat(guild, state, member, ignored) for state in (before, after)]
+        steps = self._voice.move(guild.id, member.id, *seats)
+        yield from mapping.voice(self._recorder.community(guild.id), steps, _now())
+        if steps:
+            self._note(member)
 
     def _channel_deleted(self, channel: discord.abc.GuildChannel) -> list[Event]:
         steps = self._voice.close(channel.guild.id, channel.id)
@@ -188,14 +223,40 @@ class Listener:
         # The cache may be outdated if the guild is unavailable or the bot is not connected.
         if guild.unavailable or guild.shard_id in self._offline:
             return []
-        steps = self._voice.be_present(guild.id, mapping.seats(guild))
+        steps = self._voice.be_present(guild.id, mapping.seats(guild, self._recorder.ignored_channels))
         return mapping.voice(self._recorder.community(guild.id), steps, _now())
+
+    # ---- names ----
+
+    def _note(self, *subjects: names.Subject) -> None:
+        self._recorder.note_names(names.seen, self._recorder.community, subjects, self._recorder.ignored_channels)
+
+    def _renamed(self, *states: names.Subject) -> list[Event]:
+        """Tell the new state, which is the last or the only one."""
+        self._note(states[-1])
+        return []
+
+    def _user_renamed(self, _before: discord.User, user: discord.User) -> list[Event]:
+        members = [guild.get_member(user.id) for guild in self._client.guilds]
+        self._note(*(member for member in members if member is not None))
+        return []
+
+    def _channel_changed(self, _before: object, channel: discord.abc.GuildChannel) -> list[Event]:
+        # Threads have the permissions and the category of their channel.
+        self._note(channel, *(thread for thread in channel.guild.threads if thread.parent_id == channel.id))
+        return []
+
+    def _role_changed(self, _before: object, role: discord.Role) -> list[Event]:
+        if role.is_default():
+            self._names.add(role.guild.id)
+        return []
 
     # ---- guilds and the connection ----
 
     def _available(self, guild: discord.Guild) -> list[Event]:
         if not guild.unavailable:
             self._recorder.note_presence(guild.id, is_present=True, changed_at=_now())
+            self._names.add(guild.id)
         return self._round(guild)
 
     def _unavailable(self, guild: discord.Guild) -> list[Event]:
@@ -206,9 +267,8 @@ class Listener:
 
     def _removed(self, guild: discord.Guild) -> list[Event]:
         self._voice.forget(guild.id)
-        community = self._recorder.community
-        if community(guild.id) not in {community(other.id) for other in self._client.guilds}:
-            self._recorder.note_presence(guild.id, is_present=False, changed_at=_now())
+        # Workers keep this by guild. So the bot may still be in other guilds of the same community.
+        self._recorder.note_presence(guild.id, is_present=False, changed_at=_now())
         return []
 
     def _session_began(self, shard_id: int) -> list[Event]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import discord
 
+from participation.bots.discord import channels
 from participation.bots.discord.voice import Seat, Step
 from participation.event import ActorKind, Event, EventType
 from participation.platforms import discord as platform
@@ -32,9 +33,17 @@ def message(community: Community, sent: discord.Message) -> list[Event]:
             object_id=str(sent.id),
             actor_kind=platform.author_kind(sent.webhook_id, sent.application_id, is_bot=sent.author.bot),
             occurred_at=sent.created_at,
-            metadata=_parent(sent.channel),
+            metadata={**_reply(sent), **channels.place(sent.channel)},
         )
     ]
+
+
+def _reply(sent: discord.Message) -> dict[str, str]:
+    """Return the id of the message that this one answers. Forwards and crossposts refer to a message, too."""
+    to = sent.reference
+    if to is None or to.message_id is None or to.channel_id != sent.channel.id or to.type.value == platform.FORWARD:
+        return {}
+    return {"reply_to": str(to.message_id)}
 
 
 def reaction(
@@ -65,7 +74,10 @@ def reaction(
             # When a reaction is removed, Discord sends only the account's id.
             actor_kind=kind(payload.member or (guild.get_member(payload.user_id) if guild else None)),
             occurred_at=at,
-            metadata={"emoji": emoji(payload.emoji), **_parent(guild and guild.get_thread(payload.channel_id))},
+            metadata={
+                "emoji": emoji(payload.emoji),
+                **channels.place(guild and guild.get_channel_or_thread(payload.channel_id)),
+            },
         )
     ]
 
@@ -105,13 +117,30 @@ def voice(community_id: str, steps: Iterable[Step], at: datetime) -> list[Event]
             channel_id=str(step.seat.channel_id),
             actor_kind=step.seat.kind,
             occurred_at=at,
+            metadata=_seat_metadata(step),
         )
         for step in steps
     ]
 
 
-def seat(guild: discord.Guild, state: discord.VoiceState | None, user: discord.abc.User | None) -> Seat | None:
-    """Return the voice channel of a member according to discord.py's cache, or None. The AFK channel counts as none.
+def _seat_metadata(step: Step) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if step.seat.category_id is not None:
+        found["category_id"] = str(step.seat.category_id)
+    if step.seat.is_deaf and step.event_type is not EventType.VOICE_LEFT:
+        found["deaf"] = True
+    return found
+
+
+def seat(
+    guild: discord.Guild,
+    state: discord.VoiceState | None,
+    user: discord.abc.User | None,
+    ignored: frozenset[str] = frozenset(),
+) -> Seat | None:
+    """Return the voice channel of a member according to discord.py's cache, or None.
+
+    The AFK channel and channels that are ignored count as none.
 
     After an outage of the guild, the cache still has members who left in the meantime, because discord.py removes no
     voice states. But it makes new channel objects then, so an outdated state has a channel object that the guild no
@@ -119,18 +148,20 @@ def seat(guild: discord.Guild, state: discord.VoiceState | None, user: discord.a
     user: whose state it is. If it is None, the state is ignored, because it may belong to a bot.
     """
     channel = state.channel if state else None
-    if channel is None or user is None or guild.get_channel(channel.id) is not channel:
+    if state is None or channel is None or user is None or guild.get_channel(channel.id) is not channel:
         return None
     is_afk = guild.afk_channel is not None and guild.afk_channel.id == channel.id
-    return None if is_afk else Seat(channel.id, kind(user))
+    if is_afk or channels.is_ignored(channel, ignored):
+        return None
+    return Seat(channel.id, kind(user), state.self_deaf, channel.category_id)
 
 
-def seats(guild: discord.Guild) -> dict[int, Seat]:
+def seats(guild: discord.Guild, ignored: frozenset[str] = frozenset()) -> dict[int, Seat]:
     """Return the seats of the members of a guild, by the account's id. Only members in the cache are included."""
     found = {}
     for channel in [*guild.voice_channels, *guild.stage_channels]:
         for user_id, state in channel.voice_states.items():
-            if current := seat(guild, state, guild.get_member(user_id)):
+            if current := seat(guild, state, guild.get_member(user_id), ignored):
                 found[user_id] = current
     return found
 
@@ -150,7 +181,3 @@ def kind(user: discord.abc.User | None) -> ActorKind:
 def emoji(given: discord.PartialEmoji) -> str:
     """Return a Unicode emoji unchanged, and a custom emoji as its id."""
     return platform.emoji(given.id, given.name)
-
-
-def _parent(channel: Any) -> dict[str, str]:
-    return {"parent_id": str(channel.parent_id)} if isinstance(channel, discord.Thread) else {}

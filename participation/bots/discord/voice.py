@@ -2,7 +2,8 @@
 
 It gets observations in the gateway's order. A stay is the time between two observations: `VOICE_JOINED` or
 `VOICE_PRESENT`, then `VOICE_PRESENT` or `VOICE_LEFT`. It never invents a leave: if a member is gone and was not seen to
-leave, the member is removed from the list without a step.
+leave, the member is removed from the list without a step. A member who deafens, or no longer does, is present at that
+moment, because time in voice may count differently from then on.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,10 +13,12 @@ from participation.event import ActorKind, EventType
 
 
 class Seat(NamedTuple):
-    """The voice channel in which an account is, and the kind of the account."""
+    """The voice channel in which an account is, the kind of the account, and whether it has deafened itself."""
 
     channel_id: int
     kind: ActorKind
+    is_deaf: bool = False
+    category_id: int | None = None
 
 
 class Step(NamedTuple):
@@ -41,8 +44,8 @@ class Voice:
         known = self._guilds.setdefault(guild_id, {})
         old = known.get(user_id, before)
         known[user_id] = after
-        if (old and old.channel_id) == (after and after.channel_id):
-            return []
+        if old and after and old.channel_id == after.channel_id:
+            return [Step(EventType.VOICE_PRESENT, user_id, after)] if old.is_deaf != after.is_deaf else []
         left = [Step(EventType.VOICE_LEFT, user_id, old)] if old else []
         return [*left, Step(EventType.VOICE_JOINED, user_id, after)] if after else left
 
