@@ -8,6 +8,7 @@ with files that one account sent to one chat in the same second are an album. Th
 because others can write in between. So an import never makes a second event of an album.
 """
 
+from datetime import UTC, datetime
 from typing import Final
 
 from participation.event import ActorKind
@@ -21,6 +22,15 @@ MEMBERS: Final = ("creator", "administrator", "member")
 """The statuses of a member. This is a tuple and not a set, because aiogram's enumerations hash unlike their strings."""
 
 ADMINISTRATORS: Final = ("creator", "administrator")
+
+BANNED: Final = "kicked"
+"""The status of an account that was removed and cannot return."""
+
+GENERAL: Final = "1"
+"""The id of the topic `General`, which has what is in no other topic."""
+
+GENERAL_SINCE: Final = datetime(2022, 11, 5, tzinfo=UTC)
+"""When Telegram introduced topics. Their names are never older."""
 
 CONTENT: Final = (
     "animation",

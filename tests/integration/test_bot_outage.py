@@ -64,16 +64,19 @@ def test_killed_bot__loses_nothing_that_was_spooled(program: str, tmp_path: Path
         valkey.start()
         with running(program, server, tmp_path, valkey.url) as bot, Redis.from_url(valkey.url) as redis:
             server.happens(*updates[50:])
-            eventually(lambda: redis.llen(keys.EVENTS) == 60)
+            eventually(lambda: len(told(redis, keys.TRACK_EVENT)) == 60)
             bot.send_signal(signal.SIGTERM)
             assert bot.wait(SECONDS) == 0
-            raws: Any = redis.lrange(keys.EVENTS, 0, -1)
-    found = {item["object_id"]: item["occurred_at"] for item in map(decoded, raws)}
+            found = {item["object_id"]: item["occurred_at"] for item in told(redis, keys.TRACK_EVENT)}
+            names = [name for notice in told(redis, keys.NOTE_NAMES) for name in notice]
     assert found == {str(7_000 + number): f"2026-03-10T12:{number // 60:02}:{number % 60:02}Z" for number in range(60)}
+    # Each process told the name once. That of the process that was killed came from the spool.
+    seen_at = sorted(name["seen_at"] for name in names if name["name"] == "Ada")
+    assert seen_at == ["2026-03-10T12:00:00Z", "2026-03-10T12:00:50Z"]
     assert [*(tmp_path / "spool").glob("*.spool*")] == []
 
 
-def decoded(raw: bytes) -> dict[str, str]:
-    given = message.decode(raw).argument
-    assert isinstance(given, dict)
-    return given
+def told(redis: Redis, task: str) -> list[Any]:
+    """Return the arguments of the messages in the queue that are calls of this task."""
+    raws: Any = redis.lrange(keys.EVENTS, 0, -1)
+    return [call.argument for call in map(message.decode, raws) if call.task == task]

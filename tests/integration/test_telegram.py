@@ -157,7 +157,7 @@ def second_half() -> list[Json]:
 HOUR: list[Row] = [
     in_harbour("01:00", "MESSAGE_SENT", ADA, 10),
     in_harbour("03:00", "MESSAGE_SENT", BEN, 11, topic_id="5"),
-    in_harbour("04:00", "MESSAGE_SENT", BEN, 12),
+    in_harbour("04:00", "MESSAGE_SENT", BEN, 12, reply_to="10"),
     in_harbour("05:00", "MEMBER_JOINED", CLEO),
     in_harbour("07:00", "MESSAGE_SENT", HARBOUR, 15, "anonymous"),
     in_harbour("09:00", "MESSAGE_SENT", NEWS, 17, "anonymous"),
@@ -169,14 +169,14 @@ HOUR: list[Row] = [
     in_harbour("15:00", "REACTION_ADDED", BEN, 10, emoji="🔥"),
     in_harbour("15:00", "REACTION_REMOVED", BEN, 10, emoji="👍"),
     in_harbour("16:00", "REACTION_ADDED", NEWS, 10, "anonymous", emoji="👍"),
-    in_harbour("18:00", "MEMBER_LEFT", CLEO),
+    in_harbour("18:00", "MEMBER_LEFT", CLEO, reason="left"),
     in_harbour("21:00", "MEMBER_JOINED", ROBOT, None, "bot"),
     in_boats("22:00", "MESSAGE_SENT", ADA, 10),
     in_boats("24:00", "MESSAGE_SENT", ADA, 2, BOATS_AFTER),
     in_harbour("25:00", "MESSAGE_SENT", ADA, 30),
     in_boats("31:00", "MESSAGE_SENT", BEN, 3, BOATS_AFTER),
     (*in_boats("32:00", "REACTION_ADDED", ADA, 3, BOATS_AFTER)[:-1], {"emoji": "👍"}),
-    in_harbour("33:00", "MEMBER_LEFT", BEN),
+    in_harbour("33:00", "MEMBER_LEFT", BEN, reason="left"),
     in_harbour("59:59", "MESSAGE_SENT", ADA, 34),
 ]
 

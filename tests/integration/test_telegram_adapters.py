@@ -1,7 +1,6 @@
 """The adapters for Telegram in a bot, as far as Redis. They see every update first, and do not affect the bot."""
 
 import asyncio
-import base64
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
@@ -82,19 +81,23 @@ def server() -> Iterator[Telegram]:
 
 def sent(redis: Redis) -> list[dict[str, Any]]:
     """Return the events in the queue, the oldest first."""
+    return arguments(redis, keys.TRACK_EVENT)
+
+
+def arguments(redis: Redis, task: str) -> list[Any]:
+    """Return what the messages in the queue say that are calls of this task, the oldest first."""
     raws: Any = redis.lrange(keys.EVENTS, 0, -1)
-    return [dict(message.decode(raw).argument) for raw in reversed(raws)]  # type: ignore[call-overload]
+    return [call.argument for call in map(message.decode, reversed(raws)) if call.task == task]
 
 
 def objects(redis: Redis) -> list[object]:
     return [event.get("object_id") for event in sent(redis)]
 
 
-def notices(redis: Redis) -> list[tuple[str, bool]]:
-    """Return the notices of presence in the queue: the community, and whether the bot is there."""
-    raws: Any = redis.lrange(keys.NIGHTLY, 0, -1)
-    told = [json.loads(base64.b64decode(json.loads(raw)["body"]))[0][0] for raw in reversed(raws)]
-    return [(each["community_id"], each["is_present"]) for each in told]
+def notices(redis: Redis) -> list[tuple[str, str, bool]]:
+    """Return the notices of presence in the queue: the community, the chat, and whether the bot is there."""
+    told = arguments(redis, keys.NOTE_PRESENCE)
+    return [(each["community_id"], each["space_id"], each["is_present"]) for each in told]
 
 
 def run_with(make: MakeBot, server: Telegram, *updates: Json) -> AiogramBot | TelegramBot:
@@ -307,7 +310,9 @@ def test_aiogram__bots_of_one_dispatcher_are_one_witness(server: Telegram, redis
     assert other_gone["my_chat_member"]["new_chat_member"]["user"] == other
     first, second = sent(redis)
     assert first == second
-    assert notices(redis) == [("telegram:-1001000000001", False)]
+    told = notices(redis)
+    assert {each[:2] for each in told} == {("telegram:-1001000000001", "-1001000000001")}
+    assert [is_present for _, _, is_present in told] == [True, False]
 
 
 # ---- python-telegram-bot ----
@@ -516,7 +521,7 @@ def test_presence__is_noted_when_the_bot_comes_and_goes(make: MakeBot, server: T
     steps = ["left", "member", "administrator", "restricted+", "kicked", "member"]
     changes = [tg.membership(HARBOUR, OURSELVES, *step) for step in pairwise(steps)]
     run_with(make, server, *changes)
-    known = [is_present for community, is_present in notices(redis) if community == "telegram:-1001000000001"]
+    known = [is_present for community, _, is_present in notices(redis) if community == "telegram:-1001000000001"]
     assert known[-2:] == [False, True]
     assert known.count(False) == 1
     assert sent(redis) == []
@@ -537,7 +542,8 @@ def test_direct_messages__to_a_channel_are_neither_recorded_nor_noted(
     ]
     run_with(make, server, *private, UPDATES[0])
     assert objects(redis) == OBJECTS[:1]
-    assert notices(redis) == []
+    assert {space_id for _, space_id, _ in notices(redis)} == {str(HARBOUR["id"])}
+    assert str(NEWS_DIRECT["id"]) not in str(arguments(redis, keys.NOTE_NAMES))
     assert str(NEWS_DIRECT["id"]) not in (tmp_path / "spool" / "telegram-chats.json").read_text()
 
 
@@ -548,7 +554,7 @@ def test_migration__is_no_removal_in_whatever_order_it_is_told(
     """The old chat ends, but the community continues, so the last notice says that the bot is present."""
     told = [*tg.migrated(BOATS, BOATS_AFTER), tg.membership(BOATS, OURSELVES, "member", "left")]
     fed(installed(), server, tg.message(BOATS, ADA, 3), *(told[number] for number in order))
-    assert notices(redis)[-1] == ("telegram:-4001", True)
+    assert notices(redis)[-1] == ("telegram:-4001", "-4001", True)
     fed(installed(), server, tg.message(BOATS_AFTER, ADA, 2))
     assert [event["community_id"] for event in sent(redis)] == ["telegram:-4001"] * 2
     assert [event["channel_id"] for event in sent(redis)] == ["-4001", "-1001000004001"]
@@ -562,17 +568,26 @@ def test_migration__into_a_chat_of_another_name_ends_neither(
     told = [tg.migrated(BOATS, BOATS_AFTER)[0], tg.membership(BOATS, OURSELVES, "member", "left")]
     communities = {BOATS["id"]: "old", BOATS_AFTER["id"]: "new"}
     fed(installed(communities), server, tg.message(BOATS, ADA, 3), *(told[number] for number in order))
-    assert dict(notices(redis)) == {"old": True, "new": True}
+    assert {community: is_present for community, _, is_present in notices(redis)} == {"old": True, "new": True}
 
 
-def test_removal__from_one_of_several_chats_is_not_the_end_of_the_community(server: Telegram, redis: Redis) -> None:
-    """The bot counts as removed when it leaves the last group of a community, also after a restart in between."""
+def test_removal__is_told_by_chat_and_so_is_presence(server: Telegram, redis: Redis) -> None:
+    """Workers keep the data of a community until the bot has left all of its chats. So each chat is told."""
     communities = {HARBOUR["id"]: "all", BOATS["id"]: "all"}
-    fed(installed(communities), server, tg.message(HARBOUR, ADA, 1), tg.message(BOATS, ADA, 1))
+    harbour, boats = (str(chat["id"]) for chat in (HARBOUR, BOATS))
+    fed(installed(communities), server, *(tg.message(chat, ADA, n) for n in (1, 2) for chat in (HARBOUR, BOATS)))
+    assert notices(redis) == [("all", harbour, True), ("all", boats, True)]
     fed(installed(communities), server, tg.membership(BOATS, OURSELVES, "member", "kicked"))
-    assert notices(redis) == []
     fed(installed(communities), server, tg.membership(HARBOUR, OURSELVES, "member", "kicked"))
-    assert notices(redis) == [("all", False)]
+    assert notices(redis)[2:] == [("all", boats, False), ("all", harbour, False)]
+
+
+def test_removal__in_the_second_of_the_first_message_is_the_later_one(server: Telegram, redis: Redis) -> None:
+    """Telegram's times are whole seconds. Of equal times, workers would take the presence for the later notice."""
+    fed(installed(), server, tg.message(HARBOUR, ADA, 1), tg.membership(HARBOUR, OURSELVES, "member", "left"))
+    there, gone = arguments(redis, keys.NOTE_PRESENCE)
+    assert (there["is_present"], gone["is_present"]) == (True, False)
+    assert there["changed_at"] < gone["changed_at"]
 
 
 def test_removal__of_the_bot_that_replaced_another_is_a_removal(server: Telegram, redis: Redis, tmp_path: Path) -> None:
@@ -582,7 +597,7 @@ def test_removal__of_the_bot_that_replaced_another_is_a_removal(server: Telegram
     (tmp_path / "spool" / "telegram-chats.json").write_text(json.dumps(before))
     gone = tg.membership(HARBOUR, OURSELVES, "member", "left")
     fed(installed(), server, tg.message(HARBOUR, ADA, 1), gone)
-    assert notices(redis) == [("telegram:-1001000000001", False)]
+    assert notices(redis)[-1] == ("telegram:-1001000000001", "-1001000000001", False)
 
 
 def test_migration__into_a_chat_that_is_named_follows_the_name(server: Telegram, redis: Redis) -> None:
@@ -591,3 +606,72 @@ def test_migration__into_a_chat_that_is_named_follows_the_name(server: Telegram,
     updates = [tg.message(BOATS, ADA, 1), *tg.migrated(BOATS, BOATS_AFTER), tg.message(BOATS_AFTER, ADA, 2)]
     fed(installed(communities), server, *updates)
     assert [event["community_id"] for event in sent(redis)] == ["old", "new"]
+
+
+# ---- names and ignored channels ----
+
+
+def told(redis: Redis, *kinds: str) -> list[tuple[str, str]]:
+    """Return the ids and names of these kinds in the queue, in order."""
+    all_names = [name for notice in arguments(redis, keys.NOTE_NAMES) for name in notice]
+    return [(name["id"], name["name"]) for name in all_names if name["kind"] in kinds]
+
+
+@libraries
+def test_names__are_told_once_and_when_they_change(make: MakeBot, server: Telegram, redis: Redis) -> None:
+    """Of a person, a chat and a topic. The first name of a topic, which every message repeats, does not come back."""
+    harbour, repairs = str(HARBOUR["id"]), tg.topic(HARBOUR, 5, "Repairs")
+    renamed = {"message_thread_id": 5, "is_topic_message": True, "forum_topic_edited": {"name": "Paint"}}
+    port = {**HARBOUR, "title": "Port"}
+    updates = [
+        *UPDATES,
+        repairs,
+        tg.in_topic(repairs, BEN, 6, NOON + timedelta(minutes=1)),
+        tg.message(HARBOUR, ADA, 7, NOON + timedelta(minutes=2), **renamed),
+        tg.in_topic(repairs, {**BEN, "last_name": "Ada"}, 8, NOON + timedelta(minutes=3)),
+        tg.message(port, {**BEN, "first_name": "Ada", "last_name": None}, 9, NOON + timedelta(minutes=4)),
+        tg.message(port, ADA, 10, NOON + timedelta(minutes=5)),
+    ]
+    run_with(make, server, *updates)
+    assert told(redis, "account") == [("7000000001", "Ada"), ("42", "Ben"), ("42", "Ben Ada"), ("42", "Ada")]
+    assert told(redis, "space") == [(harbour, "Harbour"), (harbour, "Port")]
+    assert told(redis, "channel") == [
+        *[(harbour, "Harbour"), (f"{harbour}/1", "General"), (f"{harbour}/5", "Repairs"), (f"{harbour}/5", "Paint")],
+        (harbour, "Port"),
+    ]
+
+
+@libraries
+def test_names__former_id_of_a_supergroup_is_told_once(make: MakeBot, server: Telegram, redis: Redis) -> None:
+    """If it were told again at each start, workers would group again what an operator has taken apart."""
+    updates = [tg.message(BOATS, ADA, 3), *tg.migrated(BOATS, BOATS_AFTER), tg.message(BOATS_AFTER, ADA, 2)]
+    run_with(make, server, *updates)
+    run_with(make, server, tg.message(BOATS_AFTER, ADA, 3))
+    spaces = [name for notice in arguments(redis, keys.NOTE_NAMES) for name in notice if name["kind"] == "space"]
+    assert [(name["community_id"], name["id"], name.get("former_id")) for name in spaces] == [
+        ("telegram:-4001", "-4001", None),
+        *[("telegram:-4001", "-1001000004001", former_id) for former_id in ("-4001", None)],
+    ]
+
+
+@libraries
+def test_ignored__nothing_leaves_the_bot(make: MakeBot, server: Telegram, redis: Redis) -> None:
+    """Of an ignored chat and of an ignored topic: no event, no name. The rest of the forum is recorded."""
+    topic = tg.topic(HARBOUR, 5, "Secret")
+    updates = [
+        tg.message(BOATS, BEN, 1),
+        tg.reaction(BOATS, BEN, 1, [], [tg.thumb()]),
+        tg.membership(BOATS, BEN, "left", "member"),
+        topic,
+        tg.in_topic(topic, BEN, 6),
+        tg.reaction(HARBOUR, BEN, 6, [], [tg.thumb()]),
+        tg.message(HARBOUR, ADA, 7),
+        tg.reaction(HARBOUR, ADA, 7, [], [tg.thumb()]),
+    ]
+    with make(server, ignored_channels=[BOATS["id"], f"{HARBOUR['id']}/5"]) as bot:
+        server.wait_until_polled()
+        server.happens(*updates)
+        eventually(lambda: len(bot.heard) >= len(updates))
+    assert objects(redis) == ["7", "7"]
+    assert {name for _, name in told(redis, "account", "channel", "space")} == {"Ada", "Harbour", "General"}
+    assert {space_id for _, space_id, _ in notices(redis)} == {str(HARBOUR["id"])}

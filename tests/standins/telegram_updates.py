@@ -52,6 +52,21 @@ def message(chat: Json, sender: Json | None, message_id: int, at: datetime = NOO
     return {"message": fields if sender is None else {**fields, "from": sender}}
 
 
+def topic(chat: Json, topic_id: int, name: str, at: datetime = NOON) -> Json:
+    """Return the service message that a topic was created. Its id is the topic's id."""
+    created = {"name": name, "icon_color": 7_322_096}
+    return message(
+        chat, ADA, topic_id, at, forum_topic_created=created, message_thread_id=topic_id, is_topic_message=True
+    )
+
+
+def in_topic(created: Json, sender: Json, message_id: int, at: datetime = NOON, **content: Any) -> Json:
+    """Return a message in a topic. Telegram makes it refer to the topic's first message, unless it answers another."""
+    first = created["message"]
+    place = {"message_thread_id": first["message_id"], "is_topic_message": True, "reply_to_message": first}
+    return message(first["chat"], sender, message_id, at, **{**place, **(content or {"text": "ahoy"})})
+
+
 def edited(update: Json, at: datetime, text: str) -> Json:
     return {"edited_message": {**update["message"], "edit_date": int(at.timestamp()), "text": text}}
 
@@ -96,14 +111,17 @@ def status(user: Json, name: str) -> Json:
     return {"user": user, "status": name.rstrip("+-"), **more[name]}
 
 
-def membership(chat: Json, user: Json, old: str, new: str, at: datetime = NOON) -> Json:
-    """Return a change of membership. For `OURSELVES`, it is a change of the bot's own membership."""
+def membership(
+    chat: Json, user: Json, old: str, new: str, at: datetime = NOON, *, by: Json | None = None, **more: Any
+) -> Json:
+    """Return a change of membership. For `OURSELVES`, it is a change of the bot's own membership. by: who did it."""
     change = {
         "chat": chat,
-        "from": user,
+        "from": by or user,
         "date": int(at.timestamp()),
         "old_chat_member": status(user, old),
         "new_chat_member": status(user, new),
+        **more,
     }
     return {"my_chat_member" if user is OURSELVES else "chat_member": change}
 

@@ -46,8 +46,8 @@ def events(*updates: Json) -> list[Event]:
     """Return the events of the updates. Both libraries must give the same events."""
     found = {}
     for library in LIBRARIES:
-        is_first = Albums().is_first
-        found[library] = [e for update in updates for e in mapping.events(read(library, update), community, is_first)]
+        albums = (known := Albums()).is_first, known.first_of
+        found[library] = [e for update in updates for e in mapping.events(read(library, update), community, *albums)]
     assert found["aiogram"] == found["telegram"]
     assert [*map(event_id, found["aiogram"])] == [*map(event_id, found["telegram"])]
     return found["aiogram"]
@@ -327,13 +327,49 @@ def test_topic__only_where_the_message_is_in_one() -> None:
     assert [event.metadata for event in events(in_topic, reply)] == [{"topic_id": "5"}, {}]
 
 
+TOPIC = tg.topic(HARBOUR, 5, "Repairs")
+
+
+def test_reply__is_to_the_message_that_is_answered() -> None:
+    """In a topic, every message refers to the topic's first one. A forward answers none, nor does what is elsewhere."""
+    answered = tg.message(HARBOUR, ADA, 17)["message"]
+    origin = {"type": "user", "date": 1, "sender_user": BEN}
+    updates = [
+        tg.message(HARBOUR, BEN, 18, text="x", reply_to_message=answered),
+        tg.in_topic(TOPIC, BEN, 19),
+        tg.in_topic(TOPIC, BEN, 20, text="x", reply_to_message=answered),
+        tg.in_topic(TOPIC, BEN, 21, text="x", reply_to_message=tg.message(HARBOUR, ADA, 5)["message"]),
+        tg.message(HARBOUR, BEN, 22, text="x", forward_origin=origin),
+        tg.message(HARBOUR, BEN, 23, text="x", external_reply={"origin": origin, "chat": BOATS, "message_id": 17}),
+    ]
+    found = [event.metadata for event in events(*updates)]
+    in_topic = {"topic_id": "5"}
+    assert found == [{"reply_to": "17"}, in_topic, {"reply_to": "17", **in_topic}, in_topic, {}, {}]
+
+
+def test_reply__to_an_album_is_to_its_first_message() -> None:
+    """If the first message is not known, the reply is to the message itself, which is not taken for the first one."""
+    pictures = album(20, 3)
+    answers = [
+        tg.message(HARBOUR, BEN, 30 + number, text="x", reply_to_message=picture["message"])
+        for number, picture in enumerate(pictures)
+    ]
+    assert [event.metadata for event in events(*pictures, *answers)[1:]] == [{"reply_to": "20"}] * 3
+    unknown, first = events(answers[1], *pictures)
+    assert (unknown.metadata, first.object_id) == ({"reply_to": "21"}, "20")
+
+
 def test_ids__of_two_chats_do_not_meet() -> None:
     """Each chat has message ids of its own. The same id in another chat is another message."""
     one, other = events(tg.message(HARBOUR, ADA, 17), tg.message(BOATS, ADA, 17))
     assert (one.object_id, one.channel_id) == ("17", "-1001000000001")
     assert (other.object_id, other.channel_id) == ("17", "-4001")
     mapped = [
-        next(mapping.events(read("aiogram", tg.message(chat, ADA, 17)), lambda _: "harbour", Albums().is_first))
+        next(
+            mapping.events(
+                read("aiogram", tg.message(chat, ADA, 17)), lambda _: "harbour", Albums().is_first, Albums().first_of
+            )
+        )
         for chat in (HARBOUR, BOATS)
     ]
     assert len({*map(event_id, mapped)}) == 2
@@ -468,7 +504,42 @@ def test_membership__is_of_who_it_is_about_and_not_of_who_did_it() -> None:
     """If an administrator bans a member, the event is about the member."""
     update = tg.membership(HARBOUR, BEN, "member", "kicked")
     update["chat_member"]["from"] = ADA
-    assert only(update) == in_harbour(event_type="MEMBER_LEFT", member_id="42")
+    assert only(update) == in_harbour(event_type="MEMBER_LEFT", member_id="42", metadata={"reason": "banned"})
+
+
+LINK: Json = {
+    "invite_link": "https://t.me/+secret",
+    "creator": ADA,
+    "creates_join_request": False,
+    "is_primary": False,
+    "is_revoked": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "metadata"),
+    [
+        ({}, {}),
+        ({"invite_link": LINK}, {}),
+        ({"invite_link": {**LINK, "name": "spring fair"}}, {"invite": "spring fair"}),
+        ({"invite_link": {**LINK, "creates_join_request": True}}, {"invite": "request"}),
+        ({"via_join_request": True}, {"invite": "request"}),
+    ],
+)
+def test_join__says_by_which_invite(more: Json, metadata: Json) -> None:
+    """The name of the link says where the member came from. The link itself would let others in."""
+    event = only(tg.membership(HARBOUR, BEN, "left", "member", **more))
+    assert event.metadata == metadata
+    assert "secret" not in event.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("new", "by", "reason"),
+    [("left", BEN, "left"), ("restricted-", BEN, "left"), ("left", ADA, "kicked"), ("kicked", ADA, "banned")],
+)
+def test_leave__says_the_reason(new: str, by: Json, reason: str) -> None:
+    """Who left was removed by somebody else, was banned, or went."""
+    assert only(tg.membership(HARBOUR, BEN, "member", new, by=by)).metadata == {"reason": reason}
 
 
 def test_membership__of_another_bot_is_one_of_a_bot() -> None:
@@ -568,9 +639,9 @@ def test_redelivered__with_other_update_ids_after_a_restart_is_the_same(library:
     """An event does not depend on the update's id, the time of delivery, or earlier updates."""
 
     def identities(first_id: int) -> list[Any]:
-        is_first = Albums().is_first
+        albums = (known := Albums()).is_first, known.first_of
         updates = (read(library, update, number) for number, update in enumerate(everything(), first_id))
-        return [event_id(event) for update in updates for event in mapping.events(update, community, is_first)]
+        return [event_id(event) for update in updates for event in mapping.events(update, community, *albums)]
 
     first = identities(1)
     assert len({*first}) == 6

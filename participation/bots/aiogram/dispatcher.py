@@ -12,7 +12,7 @@ from participation.bots.bot_api.listener import Listener
 from participation.bots.bot_api.mapping import ALLOWED_UPDATES
 from participation.bots.bot_api.member_commands import MemberCommands
 from participation.bots.bot_api.types import Bot, Update
-from participation.bots.options import Communities, check_flag, check_type
+from participation.bots.options import Channels, Communities, check_flag, check_type
 from participation.publish import Publisher
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ class Participation:
 
     communities: the community_id of chats, by the chat's id. The default is `telegram:<chat id>`. publisher: a
     publisher that other code uses too. The default is a new one. member_commands: whether to answer members who ask
-    what is kept about them. This needs `DATABASE_URL`. Raises `ConfigError` if aiogram or a setting is missing, or if
-    an argument is wrong.
+    what is kept about them. This needs `DATABASE_URL`. ignored_channels: ids of chats, or of topics as
+    `<chat id>/<topic id>`; what happens in them never leaves the bot. Raises `ConfigError` if aiogram or a setting is
+    missing, or if an argument is wrong.
     """
 
     def __init__(
@@ -38,12 +39,13 @@ class Participation:
         publisher: Publisher | None = None,
         *,
         member_commands: bool = False,
+        ignored_channels: Channels | None = None,
     ) -> None:
         extras.require("aiogram")
         from aiogram.types import BufferedInputFile
 
         commands = MemberCommands(BufferedInputFile) if check_flag("member_commands", member_commands) else None
-        self._listener = Listener(communities, publisher, commands)
+        self._listener = Listener(communities, publisher, ignored_channels, commands)
 
     def setup(self, dispatcher: "Dispatcher") -> None:
         """Start to record. Polling then also asks Telegram for the types of updates that are recorded."""

@@ -30,6 +30,10 @@ class Albums:
             self.add({**self.first, _key(message): message.message_id})
         return self.first[_key(message)] == message.message_id
 
+    def first_of(self, message: Message) -> int:
+        """Return the id of the first message of the message's album if it is known, and otherwise its own id."""
+        return self.first.get(_key(message), message.message_id)
+
     def add(self, known: Mapping[str, int]) -> None:
         """Add albums that another process knows. What is known here takes precedence."""
         merged = {**known, **self.first}

@@ -62,6 +62,10 @@ class Chats:
         """Return whether the group has become a supergroup with another id."""
         return chat_id in self._migrated.values()
 
+    def former_id(self, chat_id: int) -> int | None:
+        """Return the id that the group had before it became a supergroup."""
+        return self._migrated.get(chat_id)
+
     def see(self, chat_id: int, bot_id: int) -> None:
         """Note that the bot is in this group."""
         if (chat_id, bot_id) in self._seen:
@@ -72,6 +76,10 @@ class Chats:
             self._read()  # another process of the same bot may have stored that this is the new id of a group
             if not self.has_left(chat_id):
                 self._set(bot_id, self.of(bot_id) | {chat_id})
+
+    def first_of_album(self, message: Message) -> int:
+        """Return the id of the first message of the message's album if it is known, and otherwise its own id."""
+        return self._albums.first_of(message)
 
     def leave(self, chat_id: int, bot_id: int) -> None:
         """Note that the bot is no longer in this group."""

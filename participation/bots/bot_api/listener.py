@@ -6,16 +6,18 @@ The adapters run before the bot's own handlers, so nothing here waits, and nothi
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from participation import log, settings
-from participation.bots.bot_api import mapping, self_check
+from participation.bots.bot_api import mapping, names, self_check
 from participation.bots.bot_api.chats import Chats
+from participation.bots.bot_api.ignored import IgnoredChannels
 from participation.bots.bot_api.mapping import BotPresence, Migration
 from participation.bots.bot_api.member_commands import MemberCommands
 from participation.bots.bot_api.types import Bot, Update
-from participation.bots.options import Communities
+from participation.bots.options import Channels, Communities
 from participation.bots.recorder import Recorder
 from participation.event import Event
 from participation.platforms import telegram
@@ -25,20 +27,26 @@ from participation.publish import Publisher
 class Listener:
     """Records the updates of the bots of one program.
 
-    communities, publisher: as in `Recorder`. commands: answers members, or None. Raises `ConfigError` if `Recorder`
-    does, or if commands are given and `DATABASE_URL` is not set.
+    communities, publisher, ignored_channels: as in `Recorder`. commands: answers members, or None. Raises
+    `ConfigError` if `Recorder` does, or if commands are given and `DATABASE_URL` is not set.
     """
 
     def __init__(
-        self, communities: Communities | None, publisher: Publisher | None, commands: MemberCommands | None
+        self,
+        communities: Communities | None,
+        publisher: Publisher | None,
+        ignored_channels: Channels | None,
+        commands: MemberCommands | None,
     ) -> None:
         configured = settings.load()
         if commands is not None:
             configured.database()
         self._commands = commands
-        self._recorder = Recorder(telegram.PLATFORM, communities, publisher)
+        self._recorder = Recorder(telegram.PLATFORM, communities, publisher, ignored_channels)
         folder = settings.folder("PARTICIPATION_SPOOL_DIR", configured.spool_dir)
         self.chats = Chats(folder, self._recorder.communities)
+        self._ignored = IgnoredChannels(self._recorder.ignored_channels, self.chats.former_id)
+        self._present: set[int] = set()
         self._checks: dict[tuple[int, int | None], asyncio.Task[bool]] = {}
 
     def see(self, update: Update, bot: Bot) -> None:
@@ -59,13 +67,34 @@ class Listener:
         return self._recorder.community(self.chats.place(chat_id))
 
     def _events(self, update: Update, bot: Bot) -> Iterator[Event]:
-        if migration := mapping.migration(update):
+        migration = mapping.migration(update)
+        if migration:
             self._migrate(migration, bot.id)
-        elif presence := mapping.presence(update):
+        is_ignored = self._ignored.has(update)
+        if presence := mapping.presence(update):
             self._note(presence)
-        elif group_id := mapping.group_id(update):
-            self.chats.see(group_id, bot.id)
-        yield from mapping.events(update, self.community, self.chats.is_first_of_album)
+        elif not migration and (group_id := mapping.group_id(update)):
+            self._see(group_id, bot.id, None if is_ignored else mapping.happened_at(update))
+        if is_ignored:
+            return
+        yield from mapping.events(update, self.community, self.chats.is_first_of_album, self.chats.first_of_album)
+        # Last, so that names never take an event's place.
+        if migration:
+            self._recorder.note_names(names.moved, migration, update, self.community)
+        self._recorder.note_names(names.seen, update, self.community, self._recorder.ignored_channels)
+
+    def _see(self, chat_id: int, bot_id: int, at: datetime | None) -> None:
+        """Note that the bot is in this group, and publish it once in each process unless `at` is None.
+
+        Workers then know of all groups of a community when the bot is removed from one of them.
+        """
+        self.chats.see(chat_id, bot_id)
+        place = self.chats.place(chat_id)
+        if at is not None and place not in self._present and not self.chats.has_left(chat_id):
+            self._present.add(place)
+            # A removal in the same second comes after this.
+            before = min(at, datetime.now(UTC)) - timedelta(microseconds=1)
+            self._recorder.note_presence(place, is_present=True, changed_at=before)
 
     def _migrate(self, migration: Migration, bot_id: int) -> None:
         self.chats.migrate(migration.old_id, migration.new_id, bot_id)
@@ -85,13 +114,14 @@ class Listener:
                 )
             return
         self.chats.leave(presence.chat_id, presence.bot_id)
-        if not self.chats.has_left(presence.chat_id) and not self._is_elsewhere(presence.chat_id):
+        self._present.discard(self.chats.place(presence.chat_id))
+        # Workers keep this by chat. So the bot may still be in other chats of the same community.
+        if not self.chats.has_left(presence.chat_id) and not self._has_other_bot(presence.chat_id):
             self._note_presence(presence)
 
-    def _is_elsewhere(self, chat_id: int) -> bool:
-        """Return whether a bot is still in this chat, or in another chat of the same community."""
-        community = self.community(chat_id)
-        return any(self._recorder.community(place) == community for place in self.chats.places())
+    def _has_other_bot(self, chat_id: int) -> bool:
+        """Return whether another bot of this program is in the chat."""
+        return self.chats.place(chat_id) in self.chats.places()
 
     def _note_presence(self, presence: BotPresence) -> None:
         place = self.chats.place(presence.chat_id)

@@ -31,6 +31,9 @@ Communities = Callable[[int], str]
 IsFirst = Callable[[Message], bool]
 """Returns whether a message is the first one of its album."""
 
+FirstOf = Callable[[Message], int]
+"""Returns the id of the first message of a message's album, or the message's own id."""
+
 
 @dataclass(frozen=True, slots=True)
 class BotPresence:
@@ -52,10 +55,15 @@ class Migration:
     migrated_at: datetime
 
 
-def events(update: Update, community: Communities, is_first: IsFirst) -> Iterator[Event]:
+def own_id(message: Message) -> int:
+    """Return the message's own id: the `FirstOf` of a program that knows no albums."""
+    return message.message_id
+
+
+def events(update: Update, community: Communities, is_first: IsFirst, first_of: FirstOf = own_id) -> Iterator[Event]:
     """Yield the events of an update: none, one, or one for each changed reaction."""
     if update.message is not None:
-        yield from _messages(update.message, community, is_first)
+        yield from _messages(update.message, community, is_first, first_of)
     elif update.message_reaction is not None:
         yield from _reactions(update.message_reaction, community)
     elif update.chat_member is not None:
@@ -95,6 +103,14 @@ def group_id(update: Update) -> int | None:
     return None
 
 
+def happened_at(update: Update) -> datetime | None:
+    """Return the time of an update that `group_id` knows."""
+    for part in (update.message, update.message_reaction, update.chat_member):
+        if part is not None:
+            return part.date
+    return None
+
+
 def is_member(member: ChatMember) -> bool:
     """Return whether an account with this status is in the chat. A restricted account may be in it or not."""
     return member.status in telegram.MEMBERS or (member.status == "restricted" and getattr(member, "is_member", False))
@@ -105,7 +121,7 @@ def is_group(chat: Chat) -> bool:
     return chat.type in telegram.GROUPS and not _field(chat, "is_direct_messages")
 
 
-def _messages(message: Message, community: Communities, is_first: IsFirst) -> Iterator[Event]:
+def _messages(message: Message, community: Communities, is_first: IsFirst, first_of: FirstOf) -> Iterator[Event]:
     sender = _account(message.from_user, message.sender_chat)
     if sender is None or not _was_sent(message):
         return
@@ -117,7 +133,7 @@ def _messages(message: Message, community: Communities, is_first: IsFirst) -> It
         **sender,
         object_id=str(message.message_id),
         occurred_at=message.date,
-        metadata={**_topic(message), **_duration(message)},
+        metadata={**_reply(message, first_of), **_topic(message), **_duration(message)},
     )
 
 
@@ -138,6 +154,18 @@ def _field(given: Message | Chat, name: str) -> object:
 def _topic(message: Message) -> dict[str, str]:
     # Replies outside of forums have a thread id too.
     return {"topic_id": str(message.message_thread_id)} if message.is_topic_message else {}
+
+
+def _reply(message: Message, first_of: FirstOf) -> dict[str, str]:
+    to = message.reply_to_message
+    # In a topic, every message that answers none has the topic's first message here.
+    if (
+        to is None
+        or to.forum_topic_created
+        or (message.is_topic_message and to.message_id == message.message_thread_id)
+    ):
+        return {}
+    return {"reply_to": str(first_of(to))}
 
 
 def _duration(message: Message) -> dict[str, int]:
@@ -184,7 +212,23 @@ def _members(changed: ChatMemberUpdated, community: Communities) -> Iterator[Eve
         **_place(changed.chat, community),
         **account,
         occurred_at=changed.date,
+        metadata=_invite(changed) if now else _reason(changed),
     )
+
+
+def _invite(changed: ChatMemberUpdated) -> dict[str, str]:
+    """Return the name of the link, never the link itself, because whoever has it can join."""
+    link = changed.invite_link
+    if link is not None and link.name:
+        return {"invite": link.name}
+    is_request = changed.via_join_request or (link is not None and link.creates_join_request)
+    return {"invite": "request"} if is_request else {}
+
+
+def _reason(changed: ChatMemberUpdated) -> dict[str, str]:
+    if changed.new_chat_member.status == telegram.BANNED:
+        return {"reason": "banned"}
+    return {"reason": "left" if changed.from_user.id == changed.new_chat_member.user.id else "kicked"}
 
 
 def _place(chat: Chat, community: Communities) -> dict[str, Any]:
