@@ -5,7 +5,7 @@ In: the token and the server, from the settings. Out: events, through the adapte
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import urlsplit
@@ -30,7 +30,9 @@ from participation.bots.aiogram.dispatcher import Participation
 from participation.bots.bot_api import self_check
 from participation.bots.bot_api.chats import Chats
 from participation.bots.member_answers import registered
+from participation.bots.options import check_ignored_channels
 from participation.errors import ConfigError, Unavailable
+from participation.platforms.telegram import PLATFORM
 from participation.settings import Settings
 
 VARIABLE: Final = "PARTICIPATION_TELEGRAM_TOKEN"
@@ -46,13 +48,14 @@ FOUND: Final = 2
 Say = Callable[[str], object]
 
 
-def run(say: Say, *, only_check: bool, member_commands: bool) -> int:
+def run(say: Say, *, only_check: bool, member_commands: bool, ignored_channels: Sequence[str] = ()) -> int:
     """Check what the bot can see, and then run it until SIGINT or SIGTERM. Return the exit code.
 
-    say: prints a line. only_check: whether to end after the check. member_commands: as in `Participation`. Raises
-    `ConfigError` if the bot would see nothing, for example with a wrong token, and `Unavailable` if Telegram does not
-    answer at the start.
+    say: prints a line. only_check: whether to end after the check. member_commands, ignored_channels: as in
+    `Participation`. Raises `ConfigError` if an option is wrong or the bot would see nothing, for example with a wrong
+    token, and `Unavailable` if Telegram does not answer at the start.
     """
+    check_ignored_channels(PLATFORM, ignored_channels)
     configured = settings.load()
     token = configured.telegram_token.get_secret_value().strip() if configured.telegram_token else ""
     if not token:
@@ -63,7 +66,10 @@ def run(say: Say, *, only_check: bool, member_commands: bool) -> int:
     if not only_check:
         _set_up_logging(token)
     try:
-        return asyncio.run(_run(configured, token, say, only_check=only_check, member_commands=member_commands))
+        work = _run(
+            token, say, only_check=only_check, member_commands=member_commands, ignored_channels=ignored_channels
+        )
+        return asyncio.run(work)
     except (TelegramUnauthorizedError, TelegramNotFound, TokenValidationError) as error:
         raise ConfigError(
             f"{VARIABLE}: Telegram does not know this token: copy the whole token from BotFather again"
@@ -75,14 +81,17 @@ def run(say: Say, *, only_check: bool, member_commands: bool) -> int:
         ) from error
 
 
-async def _run(configured: Settings, token: str, say: Say, *, only_check: bool, member_commands: bool) -> int:
+async def _run(
+    token: str, say: Say, *, only_check: bool, member_commands: bool, ignored_channels: Sequence[str]
+) -> int:
+    configured = settings.load()
     async with _bot(configured, token) as bot:
         found = await _check(bot, configured, say)
         if only_check:
             return FOUND if found else 0
         bot.session.middleware(_explain_conflicts)
         dispatcher = Dispatcher(disable_fsm=True)
-        Participation(member_commands=member_commands).setup(dispatcher)
+        Participation(member_commands=member_commands, ignored_channels=ignored_channels).setup(dispatcher)
         if changed := await (menu.add if member_commands else menu.remove)(bot):
             say(registered(changed, member_commands=member_commands))
         say("running; Ctrl-C stops it")

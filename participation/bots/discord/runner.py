@@ -6,7 +6,7 @@ In: the token, from the settings. Out: events, through the adapter.
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -19,7 +19,9 @@ from participation.bots.discord import registration, self_check
 from participation.bots.discord.adapter import ParticipationCog
 from participation.bots.discord.member_commands import MemberCommands
 from participation.bots.member_answers import registered
+from participation.bots.options import check_ignored_channels
 from participation.errors import ConfigError, Unavailable
+from participation.platforms.discord import PLATFORM
 
 VARIABLE: Final = "PARTICIPATION_DISCORD_TOKEN"
 
@@ -29,13 +31,14 @@ FOUND: Final = 2
 Say = Callable[[str], object]
 
 
-def run(say: Say, *, only_check: bool, member_commands: bool) -> int:
+def run(say: Say, *, only_check: bool, member_commands: bool, ignored_channels: Sequence[str] = ()) -> int:
     """Check what the bot can see, and then run it until SIGINT or SIGTERM. Return the exit code.
 
     say: prints a line. only_check: whether to end after the check. member_commands: whether to add `MemberCommands`.
-    Raises `ConfigError` if a setting is missing or wrong, for example the token, and `Unavailable` if Discord does not
-    answer at the start.
+    ignored_channels: as in `ParticipationCog`. Raises `ConfigError` if an option or a setting is missing or wrong, for
+    example the token, and `Unavailable` if Discord does not answer at the start.
     """
+    check_ignored_channels(PLATFORM, ignored_channels)
     configured = settings.load().discord_token
     token = configured.get_secret_value().strip() if configured else ""
     if not token:
@@ -50,7 +53,10 @@ def run(say: Say, *, only_check: bool, member_commands: bool) -> int:
     # The bot does not join voice channels, so the warnings about missing voice libraries do not apply.
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
     try:
-        return asyncio.run(_run(token, say, only_check=only_check, member_commands=member_commands))
+        work = _run(
+            token, say, only_check=only_check, member_commands=member_commands, ignored_channels=ignored_channels
+        )
+        return asyncio.run(work)
     except discord.LoginFailure as error:
         raise ConfigError(
             f"{VARIABLE}: Discord does not know this token: reset it under Bot at "
@@ -64,11 +70,13 @@ def run(say: Say, *, only_check: bool, member_commands: bool) -> int:
         raise Unavailable(f"Discord does not answer ({error}); try again, or see https://discordstatus.com") from error
 
 
-async def _run(token: str, say: Say, *, only_check: bool, member_commands: bool) -> int:
+async def _run(
+    token: str, say: Say, *, only_check: bool, member_commands: bool, ignored_channels: Sequence[str]
+) -> int:
     found = [*self_check.portal(await _flags(token))]
     async with _Bot(say, has_members_intent=not found, has_commands=None if only_check else member_commands) as bot:
         if not only_check:
-            await bot.add_cog(ParticipationCog(bot))
+            await bot.add_cog(ParticipationCog(bot, ignored_channels=ignored_channels))
         work = asyncio.create_task(bot.start(token, reconnect=not only_check))
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, work.cancel)
