@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
 from sqlalchemy import Engine, text
 
-from participation import keys
+from participation import keys, message
 from participation.local.processes import kill, spawn, wait_until
 
 SECONDS = 180.0
@@ -55,3 +56,9 @@ def at_rest(redis: Redis, engine: Engine, received: int) -> bool:
         total = connection.scalar(text("SELECT coalesce(sum(received), 0) FROM ingest_batches"))
     left = [*redis.scan_iter("participation.batch*"), *redis.scan_iter(f"{keys.EVENTS}*")]
     return total == received and not left
+
+
+def queued(redis: Redis, task: str) -> list[Any]:
+    """Return what the waiting messages say that are calls of this task, the oldest first."""
+    raws: Any = redis.lrange(keys.EVENTS, 0, -1)
+    return [call.argument for call in map(message.decode, reversed(raws)) if call.task == task]

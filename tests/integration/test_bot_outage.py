@@ -8,18 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis import Redis
 
-from participation import keys, message
+from participation import keys
 from participation.local.processes import kill, spawn
 from participation.local.valkey import Valkey
 from tests.standins.telegram import TOKEN, Telegram
 from tests.standins.telegram_updates import ADA, HARBOUR, NOON
 from tests.standins.telegram_updates import message as wrote
-from tests.worker import SECONDS, eventually
+from tests.worker import SECONDS, eventually, queued
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -64,19 +63,13 @@ def test_killed_bot__loses_nothing_that_was_spooled(program: str, tmp_path: Path
         valkey.start()
         with running(program, server, tmp_path, valkey.url) as bot, Redis.from_url(valkey.url) as redis:
             server.happens(*updates[50:])
-            eventually(lambda: len(told(redis, keys.TRACK_EVENT)) == 60)
+            eventually(lambda: len(queued(redis, keys.TRACK_EVENT)) == 60)
             bot.send_signal(signal.SIGTERM)
             assert bot.wait(SECONDS) == 0
-            found = {item["object_id"]: item["occurred_at"] for item in told(redis, keys.TRACK_EVENT)}
-            names = [name for notice in told(redis, keys.NOTE_NAMES) for name in notice]
+            found = {item["object_id"]: item["occurred_at"] for item in queued(redis, keys.TRACK_EVENT)}
+            names = [name for notice in queued(redis, keys.NOTE_NAMES) for name in notice]
     assert found == {str(7_000 + number): f"2026-03-10T12:{number // 60:02}:{number % 60:02}Z" for number in range(60)}
     # Each process told the name once. That of the process that was killed came from the spool.
     seen_at = sorted(name["seen_at"] for name in names if name["name"] == "Ada")
     assert seen_at == ["2026-03-10T12:00:00Z", "2026-03-10T12:00:50Z"]
     assert [*(tmp_path / "spool").glob("*.spool*")] == []
-
-
-def told(redis: Redis, task: str) -> list[Any]:
-    """Return the arguments of the messages in the queue that are calls of this task."""
-    raws: Any = redis.lrange(keys.EVENTS, 0, -1)
-    return [call.argument for call in map(message.decode, raws) if call.task == task]

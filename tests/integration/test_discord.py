@@ -15,7 +15,7 @@ from discord.ext import commands
 from redis import Redis
 from sqlalchemy import Engine, text
 
-from participation import keys, message
+from participation import keys
 from participation.bots.discord import ParticipationCog, attach, listener
 from participation.errors import ConfigError
 from participation.local.valkey import Valkey
@@ -44,7 +44,7 @@ from tests.standins.discord_harbour import (
     play,
 )
 from tests.standins.discord_payloads import Channel, Guild, User
-from tests.worker import eventually, running
+from tests.worker import eventually, queued, running
 
 Row = tuple[str, str, str | None, str | None, str, str | None]
 
@@ -694,15 +694,9 @@ def test_intents__missing_ones_are_named_at_the_start(
     assert stored == [("VOICE_PRESENT", "2"), ("MESSAGE_SENT", "1"), ("VOICE_LEFT", "2")]
 
 
-def told_by(task: str, queue: Redis) -> list[Any]:
-    """Return the arguments of the messages in the queue that are calls of this task, in order."""
-    raws: Any = queue.lrange(keys.EVENTS, 0, -1)
-    return [call.argument for call in map(message.decode, reversed(raws)) if call.task == task]
-
-
 def notices(queue: Redis) -> list[tuple[str, str, bool]]:
     """Return the notices of a bot about its guilds, in order."""
-    arguments = told_by(keys.NOTE_PRESENCE, queue)
+    arguments = queued(queue, keys.NOTE_PRESENCE)
     assert {each["platform"] for each in arguments} <= {"discord"}
     return [(each["community_id"], each["space_id"], each["is_present"]) for each in arguments]
 

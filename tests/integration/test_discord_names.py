@@ -11,7 +11,7 @@ import discord
 import pytest
 from redis import Redis
 
-from participation import keys, message
+from participation import keys
 from participation.bots.discord import attach, names
 from participation.local.valkey import Valkey
 from participation.publish import Publisher
@@ -19,6 +19,7 @@ from tests.standins import discord_payloads as shapes
 from tests.standins.discord import Discord, until
 from tests.standins.discord_harbour import ADA, BEN, CLEO, DORA, GENERAL, HALL, HOOK, POST, THREAD, online, play
 from tests.standins.discord_payloads import Channel, Guild, User
+from tests.worker import queued
 
 CATEGORY, OFFICE, FORUM, SECRET, ROOM = 50, 130, 120, 111, 209
 JOINED = "2026-01-01T00:00:00Z"
@@ -43,22 +44,16 @@ class Client(discord.Client):
         attach(self, **options)
 
 
-def sent(redis: Redis, task: str) -> list[Any]:
-    raws: Any = redis.lrange(keys.EVENTS, 0, -1)
-    return [call.argument for call in map(message.decode, reversed(raws)) if call.task == task]
-
-
 def told(redis: Redis, kind: str) -> list[tuple[str, str]]:
     """Return the ids and names of one kind, in order."""
-    return [
-        (name["id"], name["name"]) for notice in sent(redis, keys.NOTE_NAMES) for name in notice if name["kind"] == kind
-    ]
+    all_names = [name for notice in queued(redis, keys.NOTE_NAMES) for name in notice]
+    return [(name["id"], name["name"]) for name in all_names if name["kind"] == kind]
 
 
 def entries(redis: Redis, kind: str) -> dict[str, dict[str, Any]]:
     """Return the latest names of one kind by their id, without what all of them have."""
     left_out = {"kind", "community_id", "platform", "id", "seen_at"}
-    all_names = [name for notice in sent(redis, keys.NOTE_NAMES) for name in notice if name["kind"] == kind]
+    all_names = [name for notice in queued(redis, keys.NOTE_NAMES) for name in notice if name["kind"] == kind]
     assert {(name["platform"], name["community_id"]) for name in all_names} <= {("discord", "discord:10")}
     return {name["id"]: {key: value for key, value in name.items() if key not in left_out} for name in all_names}
 
@@ -206,7 +201,7 @@ def test_events__say_what_they_answer_and_where_they_are(redis: Redis) -> None:
             await settled(platform)
 
     play(scenario)
-    assert [event.get("metadata", {}) for event in sent(redis, keys.TRACK_EVENT)] == [
+    assert [event.get("metadata", {}) for event in queued(redis, keys.TRACK_EVENT)] == [
         {"reply_to": "5000", "category_id": "50"},
         {"reply_to": "5001", "parent_id": "100", "category_id": "50"},
         {},
@@ -231,7 +226,7 @@ def test_voice__tells_when_a_member_deafens(redis: Redis) -> None:
             await settled(platform)
 
     play(scenario)
-    events = [(e["event_type"], e["channel_id"], e.get("metadata", {})) for e in sent(redis, keys.TRACK_EVENT)]
+    events = [(e["event_type"], e["channel_id"], e.get("metadata", {})) for e in queued(redis, keys.TRACK_EVENT)]
     assert events == [
         ("VOICE_JOINED", "200", {}),
         ("VOICE_PRESENT", "200", {"deaf": True}),
@@ -263,7 +258,7 @@ def test_ignored__nothing_leaves_the_bot(redis: Redis, ignored: list[Any]) -> No
             await settled(platform)
 
     play(scenario)
-    events = [(e["event_type"], e["channel_id"], e["member_id"]) for e in sent(redis, keys.TRACK_EVENT)]
+    events = [(e["event_type"], e["channel_id"], e["member_id"]) for e in queued(redis, keys.TRACK_EVENT)]
     assert events == [
         *[("VOICE_JOINED", "200", "3"), ("VOICE_LEFT", "200", "3")],
         ("MESSAGE_SENT", "130", "3"),
@@ -305,7 +300,7 @@ def test_large_guild__is_told_in_slices(redis: Redis, monkeypatch: pytest.Monkey
     assert max(sizes) == names.SLICE
     assert len(sizes) == 101
     assert all(after > before for before, after in pairwise(runs))
-    lengths = [len(notice) for notice in sent(redis, keys.NOTE_NAMES)]
+    lengths = [len(notice) for notice in queued(redis, keys.NOTE_NAMES)]
     assert max(lengths) == 500
     assert len(lengths) == 21
 

@@ -14,14 +14,14 @@ import discord
 import pytest
 from redis import Redis
 
-from participation import event, keys, message
+from participation import event, keys
 from participation.bots.discord import self_check as checks
 from participation.bots.member_answers import COMMANDS
 from participation.local.valkey import Valkey
 from tests.standins.discord import TOKEN, Discord, standing_in, until
-from tests.standins.discord_harbour import ADA, BEN, FORUM, GENERAL, ROOM, harbour, online, play
+from tests.standins.discord_harbour import ADA, BEN, FORUM, GENERAL, HALL, ROOM, harbour, online, play
 from tests.standins.discord_payloads import registered
-from tests.worker import SECONDS
+from tests.worker import SECONDS, queued
 
 PROGRAM: Final = Path(sys.executable).with_name("participation")
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "discord_bot.py"
@@ -39,8 +39,7 @@ def queue(redis: Redis, valkey: Valkey, tmp_path: Path, monkeypatch: pytest.Monk
 
 def sent(queue: Redis) -> list[tuple[Any, ...]]:
     """Return the events that a program has sent to Redis, in order."""
-    raw: Any = queue.lrange(keys.EVENTS, 0, -1)
-    events = [event.decode(message.decode(each).argument) for each in reversed(raw)]
+    events = [event.decode(each) for each in queued(queue, keys.TRACK_EVENT)]
     return [(each.event_type.value, each.member_id, each.channel_id) for each in events]
 
 
@@ -225,6 +224,23 @@ def test_commands__one_that_differs_is_changed_and_is_never_removed(
         assert platform.commands[-1]["options"] == []
 
     play(scenario)
+
+
+def test_run__sends_nothing_of_an_ignored_channel(queue: Redis) -> None:
+    """The option can be repeated. Other channels are recorded."""
+    options = ("--ignore-channel", str(GENERAL), "--ignore-channel", str(ROOM))
+
+    async def scenario(platform: Discord) -> None:
+        guild = harbour(platform)
+        async with running(platform, PROGRAM, "bot", "discord", *options) as process:
+            await platform.message(guild, GENERAL, ADA)
+            await platform.voice(guild, ADA, HALL)
+            await platform.settle()
+            await until(lambda: bool(sent(queue)))
+            process.send_signal(signal.SIGINT)
+
+    play(scenario)
+    assert sent(queue) == [("VOICE_JOINED", "1", "200"), ("VOICE_PRESENT", "1", "200")]
 
 
 def test_example__answers_and_records(queue: Redis) -> None:

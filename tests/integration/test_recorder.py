@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis import Redis
@@ -15,7 +14,7 @@ from participation import Event, EventType, keys, message
 from participation.bots.names import Seen
 from participation.bots.recorder import Recorder
 from participation.publish import Publisher
-from tests.worker import eventually
+from tests.worker import eventually, queued
 
 AT = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -120,9 +119,7 @@ def seen(*numbers: int) -> list[Seen]:
 
 def notices(redis: Redis) -> list[list[str]]:
     """Return the names in each notice in the queue."""
-    raws: Any = redis.lrange(keys.EVENTS, 0, -1)
-    calls = [message.decode(raw) for raw in reversed(raws)]
-    found: list[Any] = [call.argument for call in calls if call.task == keys.NOTE_NAMES]
+    found = queued(redis, keys.NOTE_NAMES)
     return [[name["name"] for name in notice] for notice in found]
 
 

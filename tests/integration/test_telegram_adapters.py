@@ -26,7 +26,7 @@ from telegram.ext import (
     filters,
 )
 
-from participation import keys, message
+from participation import keys
 from participation.bots.aiogram import Participation
 from participation.bots.telegram import ALLOWED_UPDATES, add_participation
 from participation.local.valkey import Valkey
@@ -44,7 +44,7 @@ from tests.standins.telegram_updates import (
     OURSELVES,
     Json,
 )
-from tests.worker import eventually
+from tests.worker import eventually, queued
 
 MakeBot = type[AiogramBot] | type[TelegramBot]
 AnyApplication = Application[Any, Any, Any, Any, Any, Any]
@@ -81,13 +81,7 @@ def server() -> Iterator[Telegram]:
 
 def sent(redis: Redis) -> list[dict[str, Any]]:
     """Return the events in the queue, the oldest first."""
-    return arguments(redis, keys.TRACK_EVENT)
-
-
-def arguments(redis: Redis, task: str) -> list[Any]:
-    """Return what the messages in the queue say that are calls of this task, the oldest first."""
-    raws: Any = redis.lrange(keys.EVENTS, 0, -1)
-    return [call.argument for call in map(message.decode, reversed(raws)) if call.task == task]
+    return queued(redis, keys.TRACK_EVENT)
 
 
 def objects(redis: Redis) -> list[object]:
@@ -96,7 +90,7 @@ def objects(redis: Redis) -> list[object]:
 
 def notices(redis: Redis) -> list[tuple[str, str, bool]]:
     """Return the notices of presence in the queue: the community, the chat, and whether the bot is there."""
-    told = arguments(redis, keys.NOTE_PRESENCE)
+    told = queued(redis, keys.NOTE_PRESENCE)
     return [(each["community_id"], each["space_id"], each["is_present"]) for each in told]
 
 
@@ -543,7 +537,7 @@ def test_direct_messages__to_a_channel_are_neither_recorded_nor_noted(
     run_with(make, server, *private, UPDATES[0])
     assert objects(redis) == OBJECTS[:1]
     assert {space_id for _, space_id, _ in notices(redis)} == {str(HARBOUR["id"])}
-    assert str(NEWS_DIRECT["id"]) not in str(arguments(redis, keys.NOTE_NAMES))
+    assert str(NEWS_DIRECT["id"]) not in str(queued(redis, keys.NOTE_NAMES))
     assert str(NEWS_DIRECT["id"]) not in (tmp_path / "spool" / "telegram-chats.json").read_text()
 
 
@@ -585,7 +579,7 @@ def test_removal__is_told_by_chat_and_so_is_presence(server: Telegram, redis: Re
 def test_removal__in_the_second_of_the_first_message_is_the_later_one(server: Telegram, redis: Redis) -> None:
     """Telegram's times are whole seconds. Of equal times, workers would take the presence for the later notice."""
     fed(installed(), server, tg.message(HARBOUR, ADA, 1), tg.membership(HARBOUR, OURSELVES, "member", "left"))
-    there, gone = arguments(redis, keys.NOTE_PRESENCE)
+    there, gone = queued(redis, keys.NOTE_PRESENCE)
     assert (there["is_present"], gone["is_present"]) == (True, False)
     assert there["changed_at"] < gone["changed_at"]
 
@@ -613,7 +607,7 @@ def test_migration__into_a_chat_that_is_named_follows_the_name(server: Telegram,
 
 def told(redis: Redis, *kinds: str) -> list[tuple[str, str]]:
     """Return the ids and names of these kinds in the queue, in order."""
-    all_names = [name for notice in arguments(redis, keys.NOTE_NAMES) for name in notice]
+    all_names = [name for notice in queued(redis, keys.NOTE_NAMES) for name in notice]
     return [(name["id"], name["name"]) for name in all_names if name["kind"] in kinds]
 
 
@@ -647,7 +641,7 @@ def test_names__former_id_of_a_supergroup_is_told_once(make: MakeBot, server: Te
     updates = [tg.message(BOATS, ADA, 3), *tg.migrated(BOATS, BOATS_AFTER), tg.message(BOATS_AFTER, ADA, 2)]
     run_with(make, server, *updates)
     run_with(make, server, tg.message(BOATS_AFTER, ADA, 3))
-    spaces = [name for notice in arguments(redis, keys.NOTE_NAMES) for name in notice if name["kind"] == "space"]
+    spaces = [name for notice in queued(redis, keys.NOTE_NAMES) for name in notice if name["kind"] == "space"]
     assert [(name["community_id"], name["id"], name.get("former_id")) for name in spaces] == [
         ("telegram:-4001", "-4001", None),
         *[("telegram:-4001", "-1001000004001", former_id) for former_id in ("-4001", None)],

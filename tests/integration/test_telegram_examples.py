@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from participation import keys, message
+from participation import keys
 from participation.local.processes import kill
 from participation.local.valkey import Valkey
 from tests.standins import telegram_updates as tg
 from tests.standins.telegram import TOKEN, Telegram
 from tests.standins.telegram_updates import ADA, HARBOUR, Json
-from tests.worker import SECONDS, eventually
+from tests.worker import SECONDS, eventually, queued
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COMMAND: Json = {"text": "/hello", "entities": [{"type": "bot_command", "offset": 0, "length": 6}]}
@@ -51,8 +51,7 @@ def test_example__answers_and_records(name: str, valkey: Valkey, tmp_path: Path)
         assert process.returncode == 0, written
         assert TOKEN.partition(":")[2] not in written
         assert [call.parameters["text"] for call in server.called("sendMessage")] == ["Ahoy!"]
-        raws = redis.lrange(keys.EVENTS, 0, -1)
-        kinds = [dict(message.decode(raw).argument)["event_type"] for raw in reversed(raws)]  # type: ignore
+        kinds = [each["event_type"] for each in queued(redis, keys.TRACK_EVENT)]
         assert kinds == ["MESSAGE_SENT", "REACTION_ADDED", "MEMBER_JOINED"]
 
 

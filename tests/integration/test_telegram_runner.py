@@ -24,7 +24,7 @@ from tests.commands import PARTICIPATION
 from tests.standins import telegram_updates as tg
 from tests.standins.telegram import TOKEN, Refused, Telegram
 from tests.standins.telegram_updates import ADA, BOATS, HARBOUR
-from tests.worker import eventually
+from tests.worker import eventually, queued
 
 SECRET = TOKEN.partition(":")[2]
 
@@ -165,10 +165,33 @@ def test_run__records_until_it_is_told_to_end(
     said: list[str] = []
     assert run(said.append, only_check=False, member_commands=False) == 0
     thread.join()
-    assert redis.llen(keys.EVENTS) == len(UPDATES)
+    assert len(queued(redis, keys.TRACK_EVENT)) == len(UPDATES)
     assert set(server.allowed) == {"message", "message_reaction", "chat_member", "my_chat_member"}
     assert said[-2:] == ["running; Ctrl-C stops it", "stopped"]
     assert "aiogram.dispatcher Start polling" in logged()
+
+
+def test_run__refuses_a_channel_that_cannot_be(redis: Redis, server: Telegram) -> None:
+    """Before Telegram is asked for anything."""
+    with pytest.raises(ConfigError, match="ignored_channels: 'quay' cannot be the id of a channel"):
+        run(print, only_check=True, member_commands=False, ignored_channels=["-1001", "quay"])
+    assert server.calls == []
+
+
+def test_run__sends_nothing_of_an_ignored_chat(redis: Redis, server: Telegram, logged: Callable[[], str]) -> None:
+    """The option of the command line is the one of the adapter."""
+
+    def script() -> None:
+        server.wait_until_polled()
+        server.happens(*UPDATES)
+        server.wait_until_polled()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=script)
+    thread.start()
+    assert run(print, only_check=False, member_commands=False, ignored_channels=[str(HARBOUR["id"])]) == 0
+    thread.join()
+    assert redis.llen(keys.EVENTS) == 0
 
 
 def test_run__says_that_another_program_polls_and_goes_on(
