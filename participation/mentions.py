@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from participation import compression, event, keys, message
+from participation import compression, event, keys, message, platforms
 from participation.accounts import Account
 from participation.errors import InvalidEvent
 
@@ -31,11 +31,15 @@ _SHORT_ESCAPES: Final = {'"': '"', "\\": "\\", "/": "/", "\b": "b", "\f": "f", "
 
 
 class Mentions(NamedTuple):
-    """The community, the accounts (the member first) and the time of an event, as far as they can be read."""
+    """The community, the accounts (the member first) and the time of an event, as far as they can be read.
+
+    channels: its channel and those above it, as `platforms.channel_ids`. The platform is empty if it cannot be read.
+    """
 
     community_id: str | None
     accounts: tuple[Account, ...]
     occurred_at: datetime | None
+    channels: tuple[str, ...] = ()
 
 
 NO_MENTIONS: Final = Mentions(None, (), None)
@@ -57,7 +61,15 @@ def find_mentions(payload: object) -> Mentions:
         community_id if isinstance(community_id, str) and "\0" not in community_id else None,
         tuple(Account(slug, each) for each in ids if each),
         occurred_at,
+        tuple(_channels(payload, slug)),
     )
+
+
+def _channels(payload: dict[str, Any], slug: str) -> list[str]:
+    metadata = payload.get("metadata")
+    platform = slug if _is_slug(Account(slug, "")) else ""
+    found = metadata if isinstance(metadata, dict) else {}
+    return platforms.channel_ids(platform, payload.get("channel_id"), found, payload.get("event_type"))
 
 
 def find_name_mentions(entry: object) -> Mentions:
@@ -65,7 +77,13 @@ def find_name_mentions(entry: object) -> Mentions:
     if not isinstance(entry, dict):
         return NO_MENTIONS
     is_account = entry.get("kind") not in ("channel", "space")
-    fields = {"member_id": entry.get("id") if is_account else None, "occurred_at": entry.get("seen_at")}
+    is_channel = entry.get("kind") not in ("account", "space")
+    fields = {
+        "member_id": entry.get("id") if is_account else None,
+        "channel_id": entry.get("id") if is_channel else None,
+        "metadata": {name: entry.get(name) for name in ("parent_id", "category_id")},
+        "occurred_at": entry.get("seen_at"),
+    }
     return find_mentions({"platform": entry.get("platform"), "community_id": entry.get("community_id"), **fields})
 
 

@@ -69,3 +69,12 @@ def highlights(
         text(f"SELECT {community_columns} FROM community_daily_highlights {where}"), key
     ).one_or_none()
     return people, None if row is None else reference.CommunityRow(*row)
+
+
+def channels(connection: Connection, community_id: str, day: date) -> dict[tuple[str, str], reference.ChannelRow]:
+    """Read the channels of a computed day in the shape of the reference."""
+    names = ", ".join(field.name for field in fields(reference.ChannelRow))
+    where = "WHERE community_id = :id AND highlight_date = :day"
+    query = text(f"SELECT platform, channel_id, {names} FROM channel_daily_highlights {where}")
+    found = connection.execute(query, {"id": community_id, "day": day})
+    return {(row[0], row[1]): reference.ChannelRow(*row[2:]) for row in found}

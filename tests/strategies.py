@@ -1,7 +1,7 @@
 """Hypothesis strategies: communities whose events lie where a day's count goes wrong most easily."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from itertools import accumulate, product
 from typing import Any, Final
@@ -175,3 +175,58 @@ def communities(draw: st.DrawFn) -> Community:
     histories = [draw(st.one_of(*kinds)) for _ in range(draw(st.integers(0, 12)))]
     events = {_stored_as(event): event for history in histories for event in history}
     return Community(zone, day, list(events.values()), draw(_persons()))
+
+
+def _extras(event: JsonObject) -> st.SearchStrategy[JsonObject]:
+    """Draw what a bot tells about the place of an event, and whether its member is deafened."""
+    place = st.fixed_dictionaries({}, optional={"parent_id": st.just("pier"), "topic_id": st.sampled_from(("5", 7))})
+    if event["event_type"].startswith("VOICE"):
+        return st.fixed_dictionaries({}, optional={"deaf": st.booleans()})
+    if event["event_type"] == "MESSAGE_SENT":
+        return st.tuples(place, st.sampled_from(({}, {"category_id": "port"}))).map(lambda both: {**both[0], **both[1]})
+    return place if event["event_type"].startswith("REACTION") else st.just({})
+
+
+@st.composite
+def set_up(draw: st.DrawFn) -> tuple[Community, JsonObject, dict[tuple[str, str], tuple[str | None, str | None]]]:
+    """Draw a community, its options, and the parent and the category that names tell of its channels."""
+    drawn = draw(communities())
+    events = [{**each, "metadata": {**each.get("metadata", {}), **draw(_extras(each))}} for each in drawn.events]
+    for each in events:
+        if each["event_type"] == "MESSAGE_SENT":  # so that reactions are often to a stored message
+            each["object_id"] = str(int(each["object_id"]) % 3)
+    events = list({_stored_as(event): event for event in events}.values())
+    weights = {"message_weight": st.sampled_from((0, 1.5)), "message_cap": st.integers(0, 3)}
+    more = {"voice_minutes_cap": st.integers(0, 60), "voice_minutes_per_point": st.integers(1, 9)}
+    rule = st.fixed_dictionaries({"version": st.just(2)}, optional={**weights, **more})
+    members = st.sampled_from(("ada", "grace", "discord:1", "telegram:2"))
+    channels = st.sampled_from(
+        (
+            "discord:deck",
+            "discord:quay",
+            "discord:pier",
+            "discord:port",
+            "telegram:quay",
+            "telegram:deck/5",
+            "telegram:deck/1",
+        )
+    )
+    options = st.fixed_dictionaries(
+        {},
+        optional={
+            "excluded_members": st.lists(members, max_size=2),
+            "excluded_channels": st.lists(channels, max_size=2),
+            "reputation": st.one_of(st.just(1), st.just("off"), rule, rule),
+            "authors_from_messages": st.booleans(),
+            "voice_alone": st.booleans(),
+        },
+    )
+    above = st.fixed_dictionaries(
+        {},
+        optional={
+            ("discord", "deck"): st.sampled_from((("pier", None), (None, "port"))),
+            ("discord", "pier"): st.just((None, "port")),
+            ("telegram", "deck/5"): st.just(("deck", None)),
+        },
+    )
+    return replace(drawn, events=events), draw(options), draw(above)

@@ -1,5 +1,6 @@
 """Dates, times and words in the arguments of commands."""
 
+import json
 import re
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -34,6 +35,14 @@ def parse_moment(option: str, value: str, now: datetime) -> datetime:
         f"{option}: {value!r} is not a time: write a duration before now such as 24h, 7d or 4w, a date such as "
         "2026-03-29, or a time such as 2026-03-29T12:00:00Z"
     )
+
+
+def parse_json(option: str, value: str) -> object:
+    """Read JSON. NaN is read as a number, so that the rule of its field refuses it."""
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {short(value)} is not JSON: {error}") from error
 
 
 def parse_name(option: str, value: str) -> str:

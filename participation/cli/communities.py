@@ -1,6 +1,7 @@
 """`participation communities …`."""
 
 import sys
+from collections.abc import Mapping
 from itertools import compress, groupby
 from operator import attrgetter
 from typing import Annotated
@@ -14,34 +15,101 @@ from participation.cli import arguments, connections, output
 from participation.cli.group import command_group
 from participation.display_names import printable
 from participation.errors import ConfigError
-from participation.store.communities import deleted, grouping, presence, shown_names
+from participation.store import options
+from participation.store.communities import deleted, grouping, options_change, presence, shown_names
 from participation.store.communities import settings as communities
+from participation.store.communities.options_change import Change
 from participation.store.database import transaction
 from participation.store.days import parts
 
 app = command_group()
+
+CHANNEL = "CHANNEL"
 
 
 @app.command(
     "set",
     epilog="Example: participation communities set harbour --timezone Europe/Berlin --name 'The Harbour'",
 )
-def set_(
+def set_(  # noqa: PLR0913, PLR0917 - each is an option
     community: Annotated[str, typer.Argument(metavar="ID", help="The community_id that its bots send.")],
     timezone: Annotated[str | None, typer.Option(help="IANA name of its time zone, for example Europe/Berlin.")] = None,
     name: Annotated[str | None, typer.Option(help="Name that people see, at most 255 characters.")] = None,
+    exclude_member: Annotated[list[str] | None, typer.Option(metavar="WHO", help="Count this person never.")] = None,
+    include_member: Annotated[list[str] | None, typer.Option(metavar="WHO", help="Count this person again.")] = None,
+    exclude_channel: Annotated[list[str] | None, typer.Option(metavar=CHANNEL, help="Do not count it.")] = None,
+    include_channel: Annotated[list[str] | None, typer.Option(metavar=CHANNEL, help="Count it again.")] = None,
+    ignore_channel: Annotated[list[str] | None, typer.Option(metavar=CHANNEL, help="Store nothing of it.")] = None,
+    keep_channel: Annotated[list[str] | None, typer.Option(metavar=CHANNEL, help="Store it again.")] = None,
+    reputation: Annotated[str | None, typer.Option(metavar="RULE", help="off, 1, or a JSON object.")] = None,
+    authors_from_messages: Annotated[bool | None, typer.Option(help="Find who wrote what reactions are to.")] = None,
+    voice_alone: Annotated[bool | None, typer.Option(help="Voice time alone or deafened counts.")] = None,
 ) -> None:
-    """Set the time zone or the name of a community. If the time zone changes, all its days are computed again."""
+    """Set options of a community. If past days come out differently, all its days are computed again.
+
+    WHO is a person or PLATFORM:ACCOUNT, CHANNEL is PLATFORM:CHANNEL. These options may be given several times.
+    """
     from participation import event
 
-    if timezone is None and name is None:
-        raise ConfigError("nothing to set: give --timezone or --name")
+    lists = {
+        "excluded_members": (exclude_member, include_member),
+        "excluded_channels": (exclude_channel, include_channel),
+        "ignored_channels": (ignore_channel, keep_channel),
+    }
+    flags = {"authors_from_messages": authors_from_messages, "voice_alone": voice_alone}
+    wanted = _change(lists, reputation, flags)
+    if timezone is None and name is None and wanted == Change():
+        raise ConfigError("nothing to set: give an option, for example --timezone or --name")
     event.check(community_id=community)
     if name is not None:
         arguments.parse_name("--name", name)
     with connections.database() as engine, transaction(engine) as connection:
         changed = communities.configure(connection, community, timezone, name)
+        changed |= options_change.change(connection, community, wanted)
     typer.echo(f"{community}: saved" + ("; all its days will be computed again" if changed else ""))
+
+
+def _change(
+    lists: Mapping[str, tuple[list[str] | None, list[str] | None]],
+    reputation: str | None,
+    flags: Mapping[str, bool | None],
+) -> Change:
+    values: dict[str, object] = {name: value for name, value in flags.items() if value is not None}
+    if reputation is not None:
+        values["reputation"] = "off" if reputation == "off" else arguments.parse_json("--reputation", reputation)
+    add = {name: more for name, (more, _) in lists.items() if more}
+    return Change(add, {name: less for name, (_, less) in lists.items() if less}, values)
+
+
+@app.command("show", epilog="Example: participation communities show harbour --json")
+def show(
+    community: Annotated[str, typer.Argument(metavar="ID", help="The community.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")] = False,
+) -> None:
+    """Show all settings of a community."""
+    with connections.database() as engine, transaction(engine) as connection:
+        found = communities.get(connection, connections.resolve(connection, community))
+        chosen = options.read(connection, found.community_id)
+    settings = {
+        "community_id": found.community_id,
+        "name": found.name,
+        "timezone": found.timezone,
+        "parts": list(found.parts),
+        **chosen.model_dump(mode="json"),
+    }
+    if as_json:
+        typer.echo(output.as_json(settings))
+        return
+    for line in output.table(["setting", "value"], [[name, _shown(value)] for name, value in settings.items()]):
+        typer.echo(line)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(output.escape, value))
+    if value is None or isinstance(value, str):
+        return output.escape(value or "")
+    return output.as_json(value)
 
 
 @app.command("list", epilog="Example: participation communities list")

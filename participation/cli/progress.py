@@ -17,7 +17,11 @@ HINT_SECONDS = 15.0
 
 def explain_discarded(counts: ImportCounts) -> None:
     """Print on standard error how many events were discarded, and why."""
-    reasons = {"of members who opted out": counts.opted_out, "of deleted communities": counts.deleted}
+    reasons = {
+        "of members who opted out": counts.opted_out,
+        "of deleted communities": counts.deleted,
+        "in ignored channels": counts.ignored,
+    }
     for reason, count in reasons.items():
         if count:
             typer.echo(f"{count:,} event(s) {reason} were discarded", err=True)

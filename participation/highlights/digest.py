@@ -12,8 +12,9 @@ from sqlalchemy import Connection
 
 from participation.highlights import rules
 from participation.store.communities import shown_names
-from participation.store.days import calendar, digests
-from participation.store.days.digests import MemberDay, UsualDay
+from participation.store.days import calendar, digests, exclusions
+from participation.store.days.digests import ChannelDay, MemberDay, UsualDay
+from participation.store.days.exclusions import Excluded
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +47,20 @@ class Digest:
     usual: UsualDay | None
     members: list[MemberDay]
     gone_quiet: list[NamedMember]
+    channels: list[ChannelDay]
 
 
 def read_digest(connection: Connection, community_id: str, day: date) -> Digest:
     """Return the digest of a day. The community must exist; the figures are 0 if the day is not computed."""
     row = digests.community_day(connection, community_id, day)
+    excluded = exclusions.of_community(connection, community_id)
     skipped = calendar.skipped_dates(connection, community_id, day)
-    members = digests.members_of_day(
+    found = digests.members_of_day(
         connection, community_id, day, skipped, returned_after_days=rules.RETURNED_AFTER_DAYS
     )
-    quiet = digests.gone_quiet(connection, community_id, day, skipped, active_days=rules.QUIET_ACTIVE_DAYS)
+    members = [each for each in found if each.member_id not in excluded.persons]
+    gone = digests.gone_quiet(connection, community_id, day, skipped, active_days=rules.QUIET_ACTIVE_DAYS)
+    quiet = [each for each in gone if each not in excluded.persons]
     names = shown_names.of_members(connection, community_id, [*(each.member_id for each in members), *quiet])
     return Digest(
         community_id=community_id,
@@ -73,7 +78,15 @@ def read_digest(connection: Connection, community_id: str, day: date) -> Digest:
         usual=digests.usual_day(connection, community_id, _same_weekdays(day, skipped)),
         members=[replace(each, name=names.get(each.member_id)) for each in members],
         gone_quiet=[NamedMember(member_id, names.get(member_id)) for member_id in quiet],
+        channels=_channels(connection, community_id, day, excluded),
     )
+
+
+def _channels(connection: Connection, community_id: str, day: date, excluded: Excluded) -> list[ChannelDay]:
+    found = digests.channels_of_day(connection, community_id, day)
+    shown = [each for each in found if not excluded.hides_channel(each.platform, each.channel_id)]
+    names = shown_names.of_channels(connection, community_id, [(each.platform, each.channel_id) for each in shown])
+    return [replace(each, name=names.get((each.platform, each.channel_id))) for each in shown]
 
 
 def _same_weekdays(day: date, skipped: Sequence[date]) -> list[date]:

@@ -6,14 +6,16 @@ from participation.store.days.compute import ReputationRule
 
 REPUTATION: Final = ReputationRule(
     version=1,
+    message_weight=1,
     message_cap=50,
+    reaction_weight=1,
     reaction_cap=20,
     received_weight=2,
     received_cap=50,
     voice_minutes_cap=120,
     voice_minutes_per_point=5,
 )
-"""The rule for `reputation_earned`. Its version is stored with each computed day."""
+"""The rule for `reputation_earned`, where a community has no other one. Its version is stored with each day."""
 
 USUAL_WEEKS: Final = 4
 """A day is compared with the median of the same weekday in this many weeks before it."""

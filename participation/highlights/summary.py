@@ -30,7 +30,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """What a member is called, and the value that is shown for the member."""
+    """What a member or a channel is called, and the value that is shown for it."""
 
     name: str
     value: int
@@ -40,7 +40,8 @@ class Ranked:
 class Summary:
     """What is shown of a day. rankings: by the name of the count, without members whose count is 0.
 
-    Members and the community are shown by their names, or by their ids if no name is known.
+    Members, channels and the community are shown by their names, or by their ids if no name is known. channels: those
+    with the most active members.
     """
 
     title: str
@@ -56,6 +57,7 @@ class Summary:
     gone_quiet: Sequence[str]
     streaks: Sequence[Ranked]
     rankings: dict[str, Sequence[Ranked]]
+    channels: Sequence[Ranked]
 
 
 def summarize(digest: Digest) -> Summary:
@@ -75,6 +77,10 @@ def summarize(digest: Digest) -> Summary:
         gone_quiet=[_shown(member) for member in digest.gone_quiet],
         streaks=[each for each in _ranked(members, lambda m: m.streak_days) if each.value >= rules.STREAK_DAYS],
         rankings={name: _top(members, name) for name in RANKINGS},
+        channels=[
+            Ranked(each.name or f"{each.platform}:{each.channel_id}", each.active_members)
+            for each in digest.channels[:TOP]
+        ],
     )
 
 
@@ -83,7 +89,13 @@ def _figure(digest: Digest, name: str) -> Figure:
 
 
 def _top(members: Iterable[MemberDay], name: str) -> list[Ranked]:
-    return [each for each in _ranked(members, lambda member: int(getattr(member, name)))[:TOP] if each.value]
+    return [each for each in _ranked(members, lambda member: _value(member, name))[:TOP] if each.value]
+
+
+def _value(member: MemberDay, name: str) -> int:
+    if name == "voice_minutes" and member.voice_minutes_together is not None:
+        return member.voice_minutes_together
+    return int(getattr(member, name))
 
 
 def _ranked(members: Iterable[MemberDay], value: Callable[[MemberDay], int]) -> list[Ranked]:

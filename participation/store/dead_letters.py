@@ -113,8 +113,8 @@ class DeadLetter:
 class NewDeadLetter(NamedTuple):
     """A list element that cannot be stored as an event: the code of the reason, what is wrong, and the element.
 
-    The other fields are not stored, but used for the counts of the batch and for opt-outs: import_id, community_id, and
-    the accounts and the time of the event. They are empty if they cannot be read.
+    The other fields are not stored, but used for counts, opt-outs and ignored channels: import_id, community_id, and
+    the accounts, the time and the channels of the event. They are empty if they cannot be read.
     """
 
     reason: str
@@ -126,6 +126,7 @@ class NewDeadLetter(NamedTuple):
     community_id: str | None = None
     accounts: tuple[Account, ...] = ()
     occurred_at: datetime | None = None
+    channels: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, raw: bytes, reason: str, detail: str, import_id: str | None, mentions: Mentions = NO_MENTIONS) -> Self:

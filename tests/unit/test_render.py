@@ -11,7 +11,7 @@ from participation.highlights.digest import Digest, NamedMember
 from participation.highlights.renderers.json import render_json
 from participation.highlights.renderers.text import render_text
 from participation.highlights.summary import summarize
-from participation.store.days.digests import MemberDay, UsualDay
+from participation.store.days.digests import ChannelDay, MemberDay, UsualDay
 
 
 def member(member_id: str, **values: Any) -> MemberDay:
@@ -23,6 +23,7 @@ def member(member_id: str, **values: Any) -> MemberDay:
         "voice_minutes": 0,
         "active_hours": 1,
         "reputation_earned": 0,
+        "voice_minutes_together": None,
         "streak_days": 1,
         "newcomer": False,
         "returned": False,
@@ -46,6 +47,7 @@ EMPTY = Digest(
     usual=None,
     members=[],
     gone_quiet=[],
+    channels=[],
 )
 QUIET = replace(EMPTY, computed_at=datetime(2026, 3, 11, 0, 5, tzinfo=UTC))
 FULL = Digest(
@@ -70,6 +72,12 @@ FULL = Digest(
         member("discord:1", streak_days=12),
     ],
     gone_quiet=[NamedMember(name, None) for name in ("eve", "fay", "gil", "hal", "ivy", "jan", "kit")],
+    channels=[
+        ChannelDay("discord", "11", 1_000, 9_000, 0, 0),
+        ChannelDay("telegram", "-5/1", 20, 7, 0, 0),
+        ChannelDay("irc", "#deck\x07", 3, 3, 0, 0),
+        ChannelDay("irc", "#quay", 2, 2, 0, 0),
+    ],
 )
 
 
@@ -94,7 +102,8 @@ def test_as_text__writes_a_full_day() -> None:
         "Top messages      ada 1,500 · bea 900 · cyn 900\n"
         "Top received      cyn 30 · ada 7\n"
         "Top voice         dee 1,200 min · bea 95 min\n"
-        "Top reputation    cyn 110 · ada 84 · bea 69"
+        "Top reputation    cyn 110 · ada 84 · bea 69\n"
+        "Top channels      discord:11 1,000 active · telegram:-5/1 20 active · irc:#deck� 3 active"
     )
 
 

@@ -76,6 +76,8 @@ def _rankings(summary: Summary) -> Iterable[str]:
         if ranking:
             label, unit = _RANKINGS[name]
             yield _list(label, [_ranked(each, unit) for each in ranking], " ·")
+    if summary.channels:
+        yield _list("Top channels", [_ranked(each, " active") for each in summary.channels], " ·")
 
 
 def _ranked(each: Ranked, unit: str) -> str:

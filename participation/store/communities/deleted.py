@@ -16,7 +16,7 @@ from participation.event import quoted
 from participation.store import dead_letters, locks
 from participation.store.communities import settings as communities
 from participation.store.database import transaction
-from participation.store.days import calendar, parts
+from participation.store.days import calendar, due, parts
 from participation.store.schema import partitions
 
 OnProgress = Callable[[int, int], None]
@@ -46,6 +46,7 @@ _DELETE_ROWS: Final = [
     for table in (
         "member_daily_highlights",
         "community_daily_highlights",
+        "channel_daily_highlights",
         "due_days",
         "community_parts",
         "community_bots",
@@ -143,5 +144,5 @@ def _is_earlier(deleted: DeletedCommunity, raw: bytes) -> bool:
 def _complete(connection: Connection, deleted: DeletedCommunity) -> None:
     locks.lock_time_zones(connection)
     if connection.scalar(_INSERT_COMMUNITY_OF_LATER_EVENTS, deleted._asdict()):
-        communities.mark_all_days(connection, deleted.community_id)
+        due.mark_all_days(connection, deleted.community_id)
     connection.execute(_UPDATE_FINISHED, deleted._asdict())

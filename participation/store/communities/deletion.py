@@ -39,6 +39,7 @@ _DELETE_COMMUNITY = [
     for table in (
         "member_daily_highlights",
         "community_daily_highlights",
+        "channel_daily_highlights",
         "due_days",
         "community_non_users",
         "account_names",

@@ -13,9 +13,8 @@ from participation.errors import ConfigError
 from participation.event import quoted
 from participation.platforms import default_community_id
 from participation.store import locks
-from participation.store.communities.settings import mark_all_days
 from participation.store.database import transaction
-from participation.store.days import parts
+from participation.store.days import due, parts
 
 
 class Replaced(NamedTuple):
@@ -56,7 +55,7 @@ _DELETE_PARTS = text("DELETE FROM community_parts WHERE part_id = ANY(CAST(:ids 
 
 _DELETE_COMPUTED_DAYS = [
     text(f"DELETE FROM {table} WHERE community_id = ANY(CAST(:ids AS text[]))")
-    for table in ("due_days", "member_daily_highlights", "community_daily_highlights")
+    for table in ("due_days", "member_daily_highlights", "community_daily_highlights", "channel_daily_highlights")
 ]
 
 _SELECT_REPLACED = text("""
@@ -109,7 +108,7 @@ def group(connection: Connection, community_id: str, ids: Sequence[str]) -> list
     connection.execute(_INSERT_PARTS, values)
     for statement in _DELETE_COMPUTED_DAYS:
         connection.execute(statement, values)
-    mark_all_days(connection, community_id)
+    due.mark_all_days(connection, community_id)
     return [Replaced(*row) for row in connection.execute(_SELECT_REPLACED, values)]
 
 
@@ -127,11 +126,11 @@ def ungroup(connection: Connection, ids: Sequence[str]) -> list[str]:
     communities = sorted(set(found.values()))
     # Marked while the parts are still there, so that days on which only they have events are computed again, too.
     for each in communities:
-        mark_all_days(connection, each)
+        due.mark_all_days(connection, each)
     connection.execute(_DELETE_PARTS, {"ids": list(ids)})
     connection.execute(_INSERT_UNKNOWN_COMMUNITIES, {"ids": sorted(set(ids))})
     for each in sorted(set(ids)):
-        mark_all_days(connection, each)
+        due.mark_all_days(connection, each)
     return communities
 
 

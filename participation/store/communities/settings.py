@@ -13,7 +13,7 @@ from participation.event import quoted
 from participation.store import locks
 from participation.store.communities import zones
 from participation.store.database import transaction
-from participation.store.days import calendar, parts
+from participation.store.days import due, parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,18 @@ class Community:
     last_date: date | None
 
 
-class Deleted(NamedTuple):
-    """A community that does not exist, or was deleted at `deleted_at` and may have been created again."""
+class SpecialCase(NamedTuple):
+    """A community that does not exist, was deleted at `deleted_at`, or has options that a worker must obey.
+
+    whole: the community that counts its events, if that one ignores channels or finds authors by messages.
+    """
 
     community_id: str
     exists: bool
     deleted_at: datetime | None
+    whole: str | None
+    ignored_channels: list[str] | None
+    authors_from_messages: bool
 
 
 _INSERT_COMMUNITIES = text("""
@@ -46,11 +52,16 @@ ORDER BY community_id
 ON CONFLICT DO NOTHING
 """)
 
-_SELECT_MISSING_OR_DELETED = text("""
-SELECT given.community_id, c.community_id IS NOT NULL, d.deleted_at
+# One query for all that the worker must know, because every batch runs it.
+_SELECT_SPECIAL_CASES = text("""
+SELECT given.community_id, c.community_id IS NOT NULL, d.deleted_at, w.community_id,
+    w.settings -> 'ignored_channels', coalesce(w.settings -> 'authors_from_messages' = 'true', false)
 FROM unnest(CAST(:ids AS text[])) AS given (community_id)
 LEFT JOIN communities AS c USING (community_id) LEFT JOIN deleted_communities AS d USING (community_id)
-WHERE c.community_id IS NULL OR d.community_id IS NOT NULL
+LEFT JOIN community_parts AS p ON p.part_id = given.community_id
+LEFT JOIN communities AS w ON w.community_id = coalesce(p.community_id, given.community_id)
+    AND w.settings ?| ARRAY['ignored_channels', 'authors_from_messages']
+WHERE c.community_id IS NULL OR d.community_id IS NOT NULL OR w.community_id IS NOT NULL
 """)
 
 _SELECT_COMMUNITY_IDS = text("""
@@ -66,14 +77,6 @@ SET name = coalesce(excluded.name, c.name), timezone = coalesce(:timezone, c.tim
 
 _SELECT_TIME_ZONE = text("SELECT timezone FROM communities WHERE community_id = :community_id")
 
-# Also marks the days that were computed in the old zone. Their rows are deleted if they have no events now.
-_MARK_ALL_DAYS = text(f"""
-INSERT INTO due_days (community_id, highlight_date)
-{calendar.EVENT_DAYS}
-UNION
-SELECT community_id, highlight_date FROM community_daily_highlights WHERE community_id = :community_id
-""")
-
 # In the new zone these days have not ended, so their rows may be of times that are still to come. Their marks stay.
 _DELETE_UNENDED_DAYS = [
     text(f"""
@@ -81,7 +84,7 @@ _DELETE_UNENDED_DAYS = [
     WHERE h.community_id = :community_id AND c.community_id = h.community_id
         AND highlight_date >= CAST(now() AT TIME ZONE timezone AS date)
     """)
-    for table in ("member_daily_highlights", "community_daily_highlights")
+    for table in ("member_daily_highlights", "community_daily_highlights", "channel_daily_highlights")
 ]
 
 _SELECT_COMMUNITIES = text("""
@@ -106,12 +109,12 @@ def create_missing(engine: Engine, last: Mapping[str, str]) -> None:
         connection.execute(_INSERT_COMMUNITIES, {"ids": list(last), "last": list(last.values())})
 
 
-def missing_or_deleted(connection: Connection, ids: Collection[str]) -> list[Deleted]:
-    """Return those of the communities that do not exist, or were deleted before.
+def special_cases(connection: Connection, ids: Collection[str]) -> list[SpecialCase]:
+    """Return those of the communities of which a worker must know more than the id.
 
-    The caller holds `locks.share_time_zones`, so no community is deleted until its transaction ends.
+    The caller holds `locks.share_time_zones`, so no community is deleted or set until its transaction ends.
     """
-    return [Deleted(*row) for row in connection.execute(_SELECT_MISSING_OR_DELETED, {"ids": list(ids)})]
+    return [SpecialCase(*row) for row in connection.execute(_SELECT_SPECIAL_CASES, {"ids": list(ids)})]
 
 
 def configure(connection: Connection, community_id: str, timezone: str | None, name: str | None) -> bool:
@@ -131,16 +134,10 @@ def configure(connection: Connection, community_id: str, timezone: str | None, n
     connection.execute(_UPSERT_COMMUNITY, {"community_id": community_id, "timezone": timezone, "name": name})
     changed = before is not None and timezone not in {None, before}
     if changed:
-        mark_all_days(connection, community_id)
+        due.mark_all_days(connection, community_id)
         for statement in _DELETE_UNENDED_DAYS:
             connection.execute(statement, {"community_id": community_id})
     return changed
-
-
-def mark_all_days(connection: Connection, community_id: str) -> None:
-    """Mark every day on which the community has events or was computed. The caller holds `lock_time_zones`."""
-    ids = parts.parts_of(connection, community_id)
-    connection.execute(_MARK_ALL_DAYS, {"community_id": community_id, "first": date.min, "parts": ids})
 
 
 def known_ids(connection: Connection) -> list[str]:
@@ -159,6 +156,11 @@ def resolve(connection: Connection, community_id: str) -> str:
         advice = f"did you mean {' or '.join(near)}?" if near else "see `participation communities list`"
         raise ConfigError(f"unknown community {quoted(community_id)}: {advice}")
     return parts.community_of(connection, community_id) or community_id
+
+
+def get(connection: Connection, community_id: str) -> Community:
+    """Return a community that exists and is not a part of another one."""
+    return next(each for each in list_communities(connection) if each.community_id == community_id)
 
 
 def list_communities(connection: Connection) -> list[Community]:

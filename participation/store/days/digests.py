@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from participation.store.days.calendar import counted
-from participation.store.days.compute import IS_ACTIVE
+from participation.store.days.day_query import IS_ACTIVE
 
 _DAY: Final = "CAST(:day AS date)"
 
@@ -47,7 +47,7 @@ WITH active AS (
     FROM active GROUP BY member_id HAVING max(highlight_date) = :day
 )
 SELECT m.member_id, message_count, reaction_count, reactions_received, voice_minutes, active_hours,
-    reputation_earned,
+    reputation_earned, voice_minutes_together,
     coalesce(streak_days, 0) AS streak_days,
     streak_days IS NOT NULL AND active_before IS NULL AS newcomer,
     coalesce({counted(_DAY)} - active_before >= :returned_after_days, false) AS returned
@@ -65,6 +65,12 @@ WHERE community_id = :community_id AND {IS_ACTIVE}
 GROUP BY member_id
 HAVING max({counted("highlight_date")}) <= {counted(_DAY)} - 7 AND count(*) >= :active_days
 ORDER BY count(*) DESC, member_id
+""")
+
+_SELECT_CHANNEL_DAYS = text("""
+SELECT platform, channel_id, active_members, message_count, reaction_count, voice_minutes
+FROM channel_daily_highlights WHERE community_id = :community_id AND highlight_date = :day
+ORDER BY active_members DESC, message_count DESC, reaction_count DESC, platform, channel_id
 """)
 
 _SELECT_BEST_DAY = text("""
@@ -117,7 +123,8 @@ class MemberDay:
     """A member's row of the day, and figures that depend on other days.
 
     streak_days: number of consecutive active days that end on this one. newcomer: was never active before. returned:
-    was not active for some time before. name: what the member is called, which is read separately.
+    was not active for some time before. voice_minutes_together: without time alone or deafened by oneself, or None if
+    all voice minutes count. name: what the member is called, which is read separately.
     """
 
     member_id: str
@@ -128,9 +135,30 @@ class MemberDay:
     voice_minutes: int
     active_hours: int
     reputation_earned: int
+    voice_minutes_together: int | None
     streak_days: int
     newcomer: bool
     returned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelDay:
+    """A channel's row of the day. name: what the channel is called, which is read separately."""
+
+    platform: str
+    channel_id: str
+    active_members: int
+    message_count: int
+    reaction_count: int
+    voice_minutes: int
+    name: str | None = None
+
+
+def channels_of_day(connection: Connection, community_id: str, day: date) -> list[ChannelDay]:
+    """Return the channels in which somebody was active, the one with the most active members first."""
+    return [
+        ChannelDay(*row) for row in connection.execute(_SELECT_CHANNEL_DAYS, {"community_id": community_id, "day": day})
+    ]
 
 
 def community_day(connection: Connection, community_id: str, day: date) -> CommunityDay:

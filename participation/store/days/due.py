@@ -28,6 +28,14 @@ _SELECT_DUE_DAYS = text(f"""
 ORDER BY highlight_date, community_id
 """)
 
+# Also marks the days that were computed in another zone. Their rows are deleted if they have no events now.
+_MARK_ALL_DAYS = text(f"""
+INSERT INTO due_days (community_id, highlight_date)
+{calendar.EVENT_DAYS}
+UNION
+SELECT community_id, highlight_date FROM community_daily_highlights WHERE community_id = :community_id
+""")
+
 _IS_DAY_MARKED = text(
     "SELECT EXISTS (SELECT FROM due_days WHERE community_id = :community_id AND highlight_date = :day)"
 )
@@ -68,6 +76,15 @@ DELETE FROM due_days WHERE id IN (SELECT id FROM surplus)
 def list_due(connection: Connection, community_id: str | None = None) -> list[Day]:
     """Return the due days of one community, or of all, the oldest first."""
     return [Day(*row) for row in connection.execute(_SELECT_DUE_DAYS, {"community_id": community_id})]
+
+
+def mark_all_days(connection: Connection, community_id: str) -> None:
+    """Mark every day on which the community has events or was computed.
+
+    The caller holds a lock of time zones, and commits.
+    """
+    ids = parts.parts_of(connection, community_id)
+    connection.execute(_MARK_ALL_DAYS, {"community_id": community_id, "first": date.min, "parts": ids})
 
 
 def is_due(connection: Connection, community_id: str, day: date) -> bool:

@@ -10,11 +10,13 @@ from sqlalchemy import Connection, text
 
 from participation.errors import BatchTaken
 from participation.store import dead_letters, locks
+from participation.store.communities import settings as communities
 from participation.store.dead_letters import NewDeadLetter
-from participation.store.ingest import events, import_counts, notices
+from participation.store.ingest import events, import_counts, late_messages, notices
 from participation.store.ingest.content import Content
 from participation.store.ingest.deleted_filter import filter_deleted
 from participation.store.ingest.events import Accepted, Source
+from participation.store.ingest.ignored_filter import filter_ignored
 from participation.store.ingest.opt_out_filter import filter_opted_out
 
 
@@ -22,7 +24,7 @@ from participation.store.ingest.opt_out_filter import filter_opted_out
 class Counts:
     """The counts of a batch: received = stored + duplicates + dead.
 
-    Not in received: opted_out and deleted, which were discarded, and notices, which are counted by message.
+    Not in received: opted_out, deleted and ignored, which were discarded, and notices, which are counted by message.
     """
 
     received: int = 0
@@ -32,13 +34,15 @@ class Counts:
     opted_out: int = 0
     notices: int = 0
     deleted: int = 0
+    ignored: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
 
     def __str__(self) -> str:
         text = f"stored {self.stored:,} · duplicates {self.duplicates:,} · dead {self.dead:,}"
-        beside = {"opted out": self.opted_out, "deleted": self.deleted, "notices": self.notices}
+        discarded = {"opted out": self.opted_out, "deleted": self.deleted, "ignored": self.ignored}
+        beside = {**discarded, "notices": self.notices}
         return " · ".join([text, *(f"{name} {count:,}" for name, count in beside.items() if count)])
 
 
@@ -62,7 +66,7 @@ RETURNING NOT EXISTS (
 _UPDATE_BATCH = text("""
 UPDATE ingest_batches
 SET received = :received, stored = :stored, duplicates = :duplicates, dead = :dead, opted_out = :opted_out,
-    notices = :notices, deleted = :deleted, stored_at = clock_timestamp()
+    notices = :notices, deleted = :deleted, ignored = :ignored, stored_at = clock_timestamp()
 WHERE batch_id = :batch_id
 """)
 
@@ -94,12 +98,17 @@ def store_batch(
     if all_new is None:
         return None
     locks.share_time_zones(connection)
-    content, deleted = filter_deleted(connection, content)
+    cases = communities.special_cases(connection, content.community_ids)
+    content, deleted = filter_deleted(content, cases)
+    content, ignored = filter_ignored(connection, content, cases)
     (accepted, told, dead), opted_out = filter_opted_out(connection, content)
     notices.store(connection, told, keep_names=keep_names)
     stored, rejected = events.insert(connection, accepted, all_new=all_new)
+    if stored:
+        late_messages.mark_reactions(connection, accepted, cases)
     dead_letters.insert(connection, batch_id, [*dead, *rejected])
-    by_source = _count(accepted, dead, stored, rejected, {"opted_out": opted_out, "deleted": deleted})
+    discarded = {"opted_out": opted_out, "deleted": deleted, "ignored": ignored}
+    by_source = _count(accepted, dead, stored, rejected, discarded)
     by_import = _sum(by_source, lambda source: source[1])
     import_counts.insert(connection, batch_id, {name: asdict(counts) for name, counts in by_import.items() if name})
     total = sum(by_source.values(), start=Counts(notices=told.messages))

@@ -14,3 +14,10 @@ class Content(NamedTuple):
     accepted: Sequence[Accepted]
     notices: Notices
     dead: Sequence[NewDeadLetter]
+
+    @property
+    def community_ids(self) -> set[str]:
+        """The ids of all communities that are named."""
+        stored = {item.community_id for item in self.accepted}
+        told = {each.community_id for each in (*self.notices.names, *self.notices.presences)}
+        return stored | told | {letter.community_id for letter in self.dead if letter.community_id is not None}

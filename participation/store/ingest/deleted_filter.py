@@ -1,15 +1,13 @@
 """Discards what occurred in a community before an operator deleted it: events, notices and dead letters."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection
-
 from participation.errors import Unavailable
-from participation.store.communities import settings as communities
+from participation.store.communities.settings import SpecialCase
 from participation.store.ingest import events
 from participation.store.ingest.content import Content
 from participation.store.ingest.events import Accepted, Source
@@ -22,16 +20,12 @@ class Kept(NamedTuple):
     deleted: Counter[Source]
 
 
-def filter_deleted(connection: Connection, content: Content) -> Kept:
+def filter_deleted(content: Content, found: Sequence[SpecialCase]) -> Kept:
     """Discard what is from before the deletion of its community.
 
-    The caller holds `locks.share_time_zones`. Raises `Unavailable` if a community was deleted between
+    found: the special cases among the communities of the batch. Raises `Unavailable` if a community was deleted between
     `communities.create_missing` and now, although it has later events.
     """
-    stored = {item.community_id for item in content.accepted}
-    told = {each.community_id for each in (*content.notices.names, *content.notices.presences)}
-    lettered = {letter.community_id for letter in content.dead if letter.community_id is not None}
-    found = communities.missing_or_deleted(connection, stored | told | lettered)
     deleted = {each.community_id: each.deleted_at for each in found if each.deleted_at is not None}
     kept = _filter(content, deleted) if deleted else Kept(content, Counter())
     missing = {each.community_id for each in found if not each.exists}

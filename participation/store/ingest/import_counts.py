@@ -16,21 +16,22 @@ class ImportCounts:
     dead: int
     opted_out: int = 0
     deleted: int = 0
+    ignored: int = 0
 
     @property
     def done(self) -> int:
         """The number of events that workers have processed."""
-        return self.stored + self.duplicates + self.dead + self.opted_out + self.deleted
+        return self.stored + self.duplicates + self.dead + self.opted_out + self.deleted + self.ignored
 
 
 _INSERT_IMPORT_COUNTS = text("""
-INSERT INTO import_counts (import_id, batch_id, stored, duplicates, dead, opted_out, deleted)
-VALUES (:import_id, :batch_id, :stored, :duplicates, :dead, :opted_out, :deleted)
+INSERT INTO import_counts (import_id, batch_id, stored, duplicates, dead, opted_out, deleted, ignored)
+VALUES (:import_id, :batch_id, :stored, :duplicates, :dead, :opted_out, :deleted, :ignored)
 """)
 
 _SELECT_IMPORT_COUNTS = text("""
 SELECT coalesce(sum(stored), 0), coalesce(sum(duplicates), 0), coalesce(sum(dead), 0), coalesce(sum(opted_out), 0),
-    coalesce(sum(deleted), 0)
+    coalesce(sum(deleted), 0), coalesce(sum(ignored), 0)
 FROM import_counts WHERE import_id = :import_id
 """)
 

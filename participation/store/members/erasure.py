@@ -77,6 +77,14 @@ WHERE person_id = :person_id OR (platform, account_id) IN (SELECT * FROM account
 """)
 
 
+# The person has no events any more that the exclusion could concern, so no day changes.
+_UPDATE_EXCLUDED_MEMBERS = text("""
+UPDATE communities
+SET settings = jsonb_set(settings, '{excluded_members}', (settings -> 'excluded_members') - CAST(:names AS text[]))
+WHERE settings -> 'excluded_members' ?| CAST(:names AS text[])
+""")
+
+
 class ErasedEvents(NamedTuple):
     """Counts of one partition: deleted events, events of others without their author now, and the days now due."""
 
@@ -108,11 +116,12 @@ def person_names(connection: Connection, person: Person) -> int:
 def person_days(connection: Connection, person: Person) -> set[Day]:
     """Delete the person's rows of computed days, mark those days, and return them. The caller commits.
 
-    Also deletes that an account was known as something else than a user. Waits for computations that may have read the
-    person's events, so that none of them writes such rows again.
+    Also deletes that an account was known as something else than a user, and that the person was excluded. Waits for
+    computations that may have read the person's events, so that none of them writes such rows again.
     """
     locks.lock_computations(connection)
     connection.execute(_DELETE_PERSON_NON_USERS, person.columns())
+    connection.execute(_UPDATE_EXCLUDED_MEMBERS, {"names": person.names})
     return {Day(*row) for row in connection.execute(_DELETE_PERSON_DAYS, {"names": person.names})}
 
 

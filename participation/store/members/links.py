@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+import orjson
 from sqlalchemy import Connection, text
 
 from participation.accounts import Account
 from participation.store import locks
-from participation.store.days import calendar
+from participation.store.days import calendar, due
 
 _LINK_ACCOUNT = text("""
 INSERT INTO member_accounts AS m (platform, account_id, person_id)
@@ -30,6 +31,25 @@ INSERT INTO due_days (community_id, highlight_date)
 }
 """)
 
+# With `authors_from_messages`, a reaction does not name its author. Each day that concerns one has a row of the person,
+# as it was linked before.
+_MARK_DAYS_OF_AUTHORS = text("""
+INSERT INTO due_days (community_id, highlight_date)
+SELECT DISTINCT h.community_id, h.highlight_date
+FROM json_to_recordset(CAST(:accounts AS json)) AS given (platform text, account_id text)
+LEFT JOIN member_accounts AS link USING (platform, account_id)
+JOIN member_daily_highlights AS h ON h.member_id = coalesce(link.person_id, platform || ':' || account_id)
+JOIN communities AS c USING (community_id)
+WHERE c.settings -> 'authors_from_messages' = 'true'
+""")
+
+# A member is excluded with all linked accounts, so other accounts may be included or excluded now.
+_SELECT_COMMUNITIES_THAT_EXCLUDE = text("""
+SELECT DISTINCT community_id
+FROM communities, json_to_recordset(CAST(:accounts AS json)) AS given (platform text, account_id text)
+WHERE settings -> 'excluded_members' ? (platform || ':' || account_id)
+""")
+
 
 def link(connection: Connection, person_id: str, accounts: Sequence[Account]) -> int:
     """Link the accounts to the person, and unlink them from any other person; return how many changed.
@@ -47,10 +67,18 @@ def unlink(connection: Connection, accounts: Sequence[Account]) -> int:
     return _change(connection, [account._asdict() for account in accounts], link=False)
 
 
+def _mark_days_by_options(connection: Connection, ordered: Sequence[dict[str, str]]) -> list[str]:
+    """Mark days on which messages of the accounts may tell an author; return communities that exclude an account."""
+    values = {"accounts": orjson.dumps(ordered).decode()}
+    connection.execute(_MARK_DAYS_OF_AUTHORS, values)
+    return list(connection.scalars(_SELECT_COMMUNITIES_THAT_EXCLUDE, values))
+
+
 def _change(connection: Connection, accounts: Sequence[dict[str, str]], *, link: bool) -> int:
     locks.share_time_zones(connection)
     # Always in the same order. Otherwise two commands at once could deadlock.
     ordered = sorted(accounts, key=lambda account: (account["platform"], account["account_id"]))
+    listed = _mark_days_by_options(connection, ordered)
     changed = [
         account
         for account in ordered
@@ -58,4 +86,6 @@ def _change(connection: Connection, accounts: Sequence[dict[str, str]], *, link:
     ]
     for account in changed:
         connection.execute(_MARK_DAYS_OF_ACCOUNT, account)
+    for name in listed:
+        due.mark_all_days(connection, name)
     return len(changed)

@@ -28,6 +28,7 @@ NEEDED: Final = {
     "due_days": "SELECT INSERT UPDATE DELETE",
     "member_daily_highlights": "SELECT INSERT UPDATE DELETE",
     "community_daily_highlights": "SELECT INSERT DELETE",
+    "channel_daily_highlights": "SELECT INSERT DELETE",
     VERSION: "SELECT",
 }
 """The privileges that workers and commands need on each table. Partitions need those of their table, too."""

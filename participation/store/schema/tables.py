@@ -104,6 +104,7 @@ ingest_batches = Table(
     _at("stored_at", nullable=False, server_default=text("clock_timestamp()")),
     Column("opted_out", Integer, nullable=False, server_default=_ZERO, comment="beside `received`, not in it"),
     Column("notices", Integer, nullable=False, server_default=_ZERO, comment="beside `received`, not in it"),
+    Column("ignored", Integer, nullable=False, server_default=_ZERO, comment="beside `received`, not in it"),
     Column("deleted", Integer, nullable=False, server_default=_ZERO, comment="beside `received`, not in it"),
     Index(None, "stored_at"),
 )
@@ -117,6 +118,7 @@ import_counts = Table(
     _count("duplicates"),
     _count("dead"),
     _count("opted_out"),
+    _count("ignored"),
     _count("deleted"),
     comment="what each batch made of the events of an import",
 )
@@ -234,6 +236,7 @@ member_daily_highlights = Table(
     Column("active_hours", SmallInteger, nullable=False),
     Column("reputation_earned", Integer, nullable=False),
     _at("computed_at", nullable=False, server_default=_NOW),
+    Column("voice_minutes_together", Integer, comment="not alone and not deafened; NULL if all voice minutes count"),
 )
 
 community_daily_highlights = Table(
@@ -254,4 +257,19 @@ community_daily_highlights = Table(
     ),
     Column("rules_version", SmallInteger, nullable=False, comment="version of the rules that computed the day"),
     _at("computed_at", nullable=False, server_default=_NOW),
+)
+
+channel_daily_highlights = Table(
+    "channel_daily_highlights",
+    metadata,
+    Column("community_id", Text, primary_key=True),
+    Column("highlight_date", Date, primary_key=True),
+    Column("platform", Text, primary_key=True),
+    Column("channel_id", Text, primary_key=True),
+    Column("active_members", Integer, nullable=False),
+    Column("message_count", Integer, nullable=False),
+    Column("reaction_count", Integer, nullable=False),
+    Column("voice_minutes", Integer, nullable=False),
+    _at("computed_at", nullable=False, server_default=_NOW),
+    comment="what happened in each channel; threads count for their parent",
 )
