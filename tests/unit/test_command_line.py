@@ -149,7 +149,7 @@ UNSET = "{} is not set: put it into the environment or into .env, as {}://…, o
         (("members", "link"), "Missing argument 'PERSON'."),
         (("members", "link", "ada"), "Missing argument 'PLATFORM:ACCOUNT…'."),
         (("communities", "set"), "Missing argument 'ID'."),
-        (("communities", "set", "c"), "nothing to set: give --timezone or --name"),
+        (("communities", "set", "c"), "nothing to set: give an option, for example --timezone or --name"),
         (("import", "events"), "Missing argument 'FILE…'."),
         ((*SHOW, "--date", "yesterday"), f"--date: 'yesterday' is not a date: {HINT}"),
         ((*SHOW, "--date", ""), f"--date: '' is not a date: {HINT}"),
