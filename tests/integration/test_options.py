@@ -294,7 +294,7 @@ def test_digest__hides_excluded_members_and_channels_at_once(engine: Engine) -> 
     change(engine, reputation={"version": 2})
     compute(engine)
     shown = digest(engine)
-    assert [(each.member_id, each.value) for each in summarize(shown).rankings["voice_minutes"]] == [
+    assert [(each.name, each.value) for each in summarize(shown).rankings["voice_minutes"]] == [
         ("irc:ada", 10),
         ("irc:bob", 10),
     ]

@@ -13,7 +13,7 @@ from participation.accounts import Account
 from participation.display_names import key
 from participation.store.communities import shown_names
 from participation.store.days import parts
-from participation.store.days.compute import IS_ACTIVE
+from participation.store.days.day_query import IS_ACTIVE
 
 _SELECT_MEMBER_ACCOUNTS = text("""
 SELECT coalesce(m.person_id, n.platform || ':' || n.account_id) AS person_id, platform, account_id, name, username
