@@ -198,7 +198,9 @@ def test_space__with_a_former_id_is_grouped_once(engine: Engine, sender: str) ->
     """A group that became a supergroup stays one community, whoever tells it; an operator may undo it."""
     with transaction(engine) as connection:
         communities.configure(connection, "telegram:-1", "Asia/Tokyo", "Band")
-    tell(engine, moved(community_id=sender))
+    # A later name without the former id, in the same batch, does not hide it.
+    later = moved(community_id=sender, name="Band", seen_at="2026-03-10T13:00:00Z")
+    tell(engine, later, moved(community_id=sender), {**later, "former_id": None})
     with transaction(engine) as connection:
         (found,) = communities.list_communities(connection)
     assert (found.community_id, found.name, found.parts) == ("telegram:-1", "Band", ("telegram:-100",))

@@ -103,7 +103,8 @@ def test_as_text__writes_a_full_day() -> None:
         "Top received      cyn 30 · ada 7\n"
         "Top voice         dee 1,200 min · bea 95 min\n"
         "Top reputation    cyn 110 · ada 84 · bea 69\n"
-        "Top channels      discord:11 1,000 active · telegram:-5/1 20 active · irc:#deck� 3 active"
+        "Top channels      discord:11 1,000 active · telegram:-5/1 20 active ·\n"
+        "                  irc:#deck� 3 active"
     )
 
 

@@ -12,12 +12,16 @@ from participation.notices.names import AccountName, ChannelName, Name, SpaceNam
 
 
 class _Table(NamedTuple):
-    """A table of names. told: its columns, beside the key and `seen_at`, that the latest notice sets; with types."""
+    """A table of names. told: its columns, beside the key and `seen_at`, that the latest notice sets; with types.
+
+    earliest: the column of a time, of which the earliest is kept. kept: a column that a notice without it leaves.
+    """
 
     name: str
     id: str
     told: dict[str, str]
     earliest: str | None = None
+    kept: str | None = None
 
 
 _TABLES: Final = {
@@ -27,7 +31,7 @@ _TABLES: Final = {
         "channel_id",
         {"name": "text", "parent_id": "text", "category_id": "text", "is_public": "boolean"},
     ),
-    SpaceName: _Table("space_names", "space_id", {"name": "text", "former_id": "text"}),
+    SpaceName: _Table("space_names", "space_id", {"name": "text"}, kept="former_id"),
 }
 _CLEANED: Final[tuple[str, ...]] = ("name", "username")
 
@@ -36,12 +40,15 @@ def _upsert(table: _Table) -> TextClause:
     """Return the statement that stores names, given as a JSON array. Of equal times, the greater values win."""
     key = f"community_id, platform, {table.id}"
     earliest = [table.earliest] if table.earliest else []
-    types = {**table.told, **dict.fromkeys(earliest, "timestamptz")}
+    kept = [table.kept] if table.kept else []
+    types = {**table.told, **dict.fromkeys(earliest, "timestamptz"), **dict.fromkeys(kept, "text")}
     newer = f"{_rank(table, 'excluded')} > {_rank(table, 't')}"
-    found = [*table.told, *(f"min({name}) OVER (PARTITION BY {key})" for name in earliest)]
+    found = [*table.told, *(f"min({name}) OVER (PARTITION BY {key})" for name in (*earliest, *kept))]
     changes = [f"{name} = CASE WHEN {newer} THEN excluded.{name} ELSE t.{name} END" for name in table.told]
     changes += [f"{name} = least(t.{name}, excluded.{name})" for name in earliest]
+    changes += [f"{name} = coalesce(excluded.{name}, t.{name})" for name in kept]
     is_changed = [newer, *(f"excluded.{name} < coalesce(t.{name}, 'infinity')" for name in earliest)]
+    is_changed += [f"excluded.{name} IS NOT NULL" for name in kept]
     return text(f"""
 INSERT INTO {table.name} AS t ({key}, seen_at, {", ".join(types)})
 SELECT DISTINCT ON ({key}) {key}, seen_at, {", ".join(found)}
