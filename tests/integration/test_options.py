@@ -47,7 +47,7 @@ def tell_channels(connection: Connection, community_id: str, above: Above) -> No
 
 
 @hypothesis_settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(drawn=strategies.set_up())
 def test_compute_day__equals_the_reference_with_any_options(
