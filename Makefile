@@ -27,8 +27,8 @@ help: ## list the targets
 demo: .venv/installed ## run a simulated community on temporary servers and print its best day
 	@$(BIN)/participation demo
 
-# Several processes, each with its own servers. All tests of one file run in the same process.
-PYTEST := pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
+# Several processes, each with its own servers. All tests of one file run in the same process, in the order of the files.
+PYTEST := pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 test: .venv/installed ## run all tests; they start their own servers
 	$(BIN)/$(PYTEST)
@@ -39,7 +39,7 @@ NOT_LOWEST := batch_counts bot_members days dead_letters doctor documentation hi
 
 # PostgreSQL's sessions are in another time zone than in `test`: no result may depend on it.
 test-lowest: .venv-lowest/installed ## run tests with the lowest versions of all dependencies
-	TEST_SESSION_ZONE=UTC .venv-lowest/bin/$(PYTEST) tests/unit tests/integration $(NOT_LOWEST:%=--ignore=tests/integration/test_%.py)
+	TEST_SESSION_ZONE=UTC .venv-lowest/bin/$(PYTEST) tests/integration tests/unit $(NOT_LOWEST:%=--ignore=tests/integration/test_%.py)
 
 test-install: .venv/installed ## build the wheel, publish with the base install alone, and run the demo
 	$(BIN)/python -m tests.install
