@@ -34,7 +34,7 @@ test: .venv/installed ## run all tests; they start their own servers
 	$(BIN)/$(PYTEST)
 
 # These tests are left out, because no version of a dependency changes their results.
-NOT_LOWEST := batch_counts bot_members days dead_letters doctor documentation highlights local_servers meanings \
+NOT_LOWEST := batch_counts bot_members commands days dead_letters doctor documentation highlights local_servers meanings \
 	named_digest non_users options parts presence privacy privileges shown_names up zones
 
 # PostgreSQL's sessions are in another time zone than in `test`: no result may depend on it.

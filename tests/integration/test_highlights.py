@@ -14,7 +14,7 @@ from tests.conftest import empty
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(drawn=strategies.communities())
 def test_compute_day__equals_the_slow_obvious_computation(engine: Engine, drawn: strategies.Community) -> None:
