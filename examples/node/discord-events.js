@@ -125,22 +125,29 @@ export class DiscordEvents {
 
   // ---- voice ----
 
-  #voiceState({ guild_id: guildId, channel_id, user_id: userId, member }) {
+  #voiceState({ guild_id: guildId, member, ...state }) {
     if (!guildId) return;
-    if (channel_id && member) this.#noteAccount(guildId, member.user, member);
-    const isSeated = channel_id && channel_id !== this.#guild(guildId).afk; // the AFK channel is no voice
-    this.#move(guildId, userId, isSeated ? { channel_id, actor_kind: kindOf(member?.user) } : undefined, new Date());
+    if (state.channel_id && member) this.#noteAccount(guildId, member.user, member);
+    const isSeated = state.channel_id && state.channel_id !== this.#guild(guildId).afk; // the AFK channel is no voice
+    this.#move(guildId, state.user_id, isSeated ? seatOf(state, member?.user) : undefined, new Date());
   }
 
-  /** Note where an account sits now. Muting and streaming change nothing; a move is a leave and a join at one time. */
+  /**
+   * Note where an account sits now. Muting and streaming change nothing. A move is a leave and a join at one time. Who
+   * deafens, or no longer does, is present at that moment, because time in voice may count differently from then on.
+   */
   #move(guildId, userId, seat, now) {
     const { seats } = this.#guild(guildId);
     const before = seats.get(userId);
-    if (before?.channel_id === seat?.channel_id) return;
-    if (before) this.#track(guildId, "VOICE_LEFT", userId, now, before);
-    if (seat) this.#track(guildId, "VOICE_JOINED", userId, now, seat);
     if (seat) seats.set(userId, seat);
     else seats.delete(userId);
+    if (before?.channel_id === seat?.channel_id) {
+      const isChanged = before?.metadata?.deaf !== seat?.metadata?.deaf;
+      if (isChanged) this.#track(guildId, "VOICE_PRESENT", userId, now, seat);
+      return;
+    }
+    if (before) this.#track(guildId, "VOICE_LEFT", userId, now, { ...before, metadata: {} });
+    if (seat) this.#track(guildId, "VOICE_JOINED", userId, now, seat);
   }
 
   #channelDeleted({ guild_id: guildId, id }) {
@@ -167,10 +174,10 @@ export class DiscordEvents {
     const members = new Map(guild.members.map((member) => [member.user.id, member]));
     const seats = new Map();
     const names = [];
-    for (const { user_id: userId, channel_id } of guild.voice_states) {
-      const member = members.get(userId);
-      if (!member || !channel_id || channel_id === guild.afk_channel_id) continue;
-      seats.set(userId, { channel_id, actor_kind: kindOf(member.user) });
+    for (const state of guild.voice_states) {
+      const member = members.get(state.user_id);
+      if (!member || !state.channel_id || state.channel_id === guild.afk_channel_id) continue;
+      seats.set(state.user_id, seatOf(state, member.user));
       names.push(account(guild.id, member.user, member));
     }
     this.#participation.noteNames(names);
@@ -247,6 +254,11 @@ function account(guildId, user, member) {
 }
 
 /** Return the kind of an account. An unknown account counts as a person's, because most are. */
+/** Return where a voice state places an account, and whether it has deafened itself. */
+function seatOf({ channel_id, self_deaf: isDeaf }, user) {
+  return { channel_id, actor_kind: kindOf(user), metadata: isDeaf ? { deaf: true } : {} };
+}
+
 function kindOf(user) {
   return user?.bot ? "bot" : "user";
 }

@@ -36,7 +36,6 @@ def test_child_killed__batch_is_stored_once(rig: Rig, holds: Judge, point: str, 
     holds(name)
 
 
-@pytest.mark.matrix
 def test_all_killed_after_claim__sweeper_brings_the_batch_back(rig: Rig, holds: Judge) -> None:
     """When every process of a worker dies with batches in hand, a new worker finds and stores them."""
     with rig.load():

@@ -23,7 +23,6 @@ Judge = Callable[[str], Report]
 TIMES = 3
 
 
-@pytest.mark.matrix
 @pytest.mark.parametrize("point", ["after_claim", "after_copy", "after_commit"])
 def test_owner_paused__late_owner_harms_nothing(rig: Rig, holds: Judge, point: str) -> None:
     """A process that is frozen with a batch in hand and goes on after others have looked after it changes nothing."""
@@ -57,7 +56,6 @@ def test_overlapping_batches__no_deadlock_surfaces(rig: Rig, holds: Judge) -> No
     assert not rig.said("ERROR")
 
 
-@pytest.mark.matrix
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGQUIT, signal.SIGINT])
 def test_worker_told_to_stop__nothing_is_lost(rig: Rig, holds: Judge, asked: signal.Signals) -> None:
     """However a worker is told to stop, what it has not committed is still there for the next one."""
@@ -89,7 +87,6 @@ def test_same_message_three_times__is_one_row(rig: Rig, holds: Judge) -> None:
     assert int(str(duplicates)) >= 600
 
 
-@pytest.mark.matrix
 def test_migration__old_and_new_workers_both_work(rig: Rig, holds: Judge) -> None:
     """A schema that moves on under running workers, and is newer than they know, stops neither old ones nor new."""
     with rig.load():
@@ -108,7 +105,6 @@ def test_migration__old_and_new_workers_both_work(rig: Rig, holds: Judge) -> Non
     holds("migration while events flow")
 
 
-@pytest.mark.matrix
 def test_beat_down__every_due_day_is_computed_once(rig: Rig, holds: Judge) -> None:
     """Days that closed while Beat was down are computed when it is back, each once, also if it is killed again."""
     with rig.load(rate=0):
@@ -135,7 +131,6 @@ def two_rounds_of_beat(rig: Rig) -> None:
     eventually(lambda: rig.log.read_text().count("compute_due_days[") >= asked + 6)
 
 
-@pytest.mark.matrix
 def test_reply_to_commit_of_a_day_lost__ingest_goes_on(rig: Rig, holds: Judge) -> None:
     """Processes that wait for ever for the COMMIT of a day are replaced: events are stored, the day is computed."""
     with Proxy(rig.servers.postgres.port) as proxy:
@@ -153,7 +148,6 @@ def test_reply_to_commit_of_a_day_lost__ingest_goes_on(rig: Rig, holds: Judge) -
         holds("reply to the COMMIT of a day's computation lost")
 
 
-@pytest.mark.matrix
 def test_worker_frozen__its_transaction_ends(rig: Rig, holds: Judge) -> None:
     """A worker that is frozen as a whole and never goes on loses its transaction, and another stores the batch."""
     with rig.load():
@@ -167,7 +161,6 @@ def test_worker_frozen__its_transaction_ends(rig: Rig, holds: Judge) -> None:
     holds("whole worker frozen in the middle of a transaction")
 
 
-@pytest.mark.matrix
 def test_clock_days_off__refused_or_counted_on_its_day(rig: Rig, holds: Judge) -> None:
     """What a bot with a wrong clock sends is refused with the reason, or counted on the day that it says."""
     behind = datetime.now(UTC) - timedelta(days=400)
