@@ -27,9 +27,8 @@ help: ## list the targets
 demo: .venv/installed ## run a simulated community on temporary servers and print its best day
 	@$(BIN)/participation demo
 
-# Several processes, each with its own servers. All tests of one file run in the same process, in the order of the files.
-# Three for two cores, because tests mostly wait: for servers that start, and for processes that end.
-PYTEST := pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+# Several processes, each with its own servers. All tests of one file run in the same process.
+PYTEST := pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
 test: .venv/installed ## run all tests; they start their own servers
 	$(BIN)/$(PYTEST)
