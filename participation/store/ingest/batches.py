@@ -99,21 +99,28 @@ def store_batch(
         return None
     locks.share_time_zones(connection)
     cases = communities.special_cases(connection, content.community_ids)
-    content, deleted = filter_deleted(content, cases)
-    content, ignored = filter_ignored(connection, content, cases)
-    (accepted, told, dead), opted_out = filter_opted_out(connection, content)
+    left = filter_deleted(content, cases)
+    heard = filter_ignored(connection, left, cases)
+    kept = filter_opted_out(connection, heard)
+    accepted, told, dead = kept
     notices.store(connection, told, keep_names=keep_names)
     stored, rejected = events.insert(connection, accepted, all_new=all_new)
     if stored:
         late_messages.mark_reactions(connection, accepted, cases)
     dead_letters.insert(connection, batch_id, [*dead, *rejected])
-    discarded = {"opted_out": opted_out, "deleted": deleted, "ignored": ignored}
+    steps = {"deleted": (content, left), "ignored": (left, heard), "opted_out": (heard, kept)}
+    discarded = {name: _discarded(*step) for name, step in steps.items()}
     by_source = _count(accepted, dead, stored, rejected, discarded)
     by_import = _sum(by_source, lambda source: source[1])
     import_counts.insert(connection, batch_id, {name: asdict(counts) for name, counts in by_import.items() if name})
     total = sum(by_source.values(), start=Counts(notices=told.messages))
     connection.execute(_UPDATE_BATCH, {"batch_id": batch_id, **asdict(total)})
     return BatchResult(total, _sum(by_source, lambda source: source[0]))
+
+
+def _discarded(before: Content, after: Content) -> Counter[Source]:
+    """Return how much a filter has discarded, by source. Mostly it has nothing to discard, and returns its input."""
+    return Counter() if after is before else before.sources - after.sources
 
 
 def delete_old_batches(connection: Connection, days: int) -> None:

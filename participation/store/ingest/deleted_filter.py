@@ -1,52 +1,37 @@
 """Discards what occurred in a community before an operator deleted it: events, notices and dead letters."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple
 
 from participation.errors import Unavailable
 from participation.store.communities.settings import SpecialCase
-from participation.store.ingest import events
 from participation.store.ingest.content import Content
-from participation.store.ingest.events import Accepted, Source
+from participation.store.ingest.events import Accepted
 
 
-class Kept(NamedTuple):
-    """The part of a batch that is kept, and how many events, names and letters were discarded, by source."""
-
-    content: Content
-    deleted: Counter[Source]
-
-
-def filter_deleted(content: Content, found: Sequence[SpecialCase]) -> Kept:
-    """Discard what is from before the deletion of its community.
+def filter_deleted(content: Content, found: Sequence[SpecialCase]) -> Content:
+    """Return the content without what is from before the deletion of its community.
 
     found: the special cases among the communities of the batch. Raises `Unavailable` if a community was deleted between
     `communities.create_missing` and now, although it has later events.
     """
     deleted = {each.community_id: each.deleted_at for each in found if each.deleted_at is not None}
-    kept = _filter(content, deleted) if deleted else Kept(content, Counter())
+    kept = _filter(content, deleted) if deleted else content
     missing = {each.community_id for each in found if not each.exists}
-    if missing and any(item.community_id in missing for item in kept.content.accepted):
+    if missing and any(item.community_id in missing for item in kept.accepted):
         raise Unavailable("a community was deleted while its events were waiting to be stored: try again")
     return kept
 
 
-def _filter(content: Content, deleted: Mapping[str, datetime]) -> Kept:
+def _filter(content: Content, deleted: Mapping[str, datetime]) -> Content:
     accepted = [item for item in content.accepted if not _is_event_deleted(item, deleted)]
     names = [each for each in content.notices.names if not _is_before(each.community_id, each.seen_at, deleted)]
     presences = [
         each for each in content.notices.presences if not _is_before(each.community_id, each.changed_at, deleted)
     ]
     dead = [letter for letter in content.dead if not _is_before(letter.community_id, letter.occurred_at, deleted)]
-    counts = events.by_source(content.accepted) - events.by_source(accepted)
-    counts.update(letter.source for letter in content.dead)
-    counts.subtract(letter.source for letter in dead)
-    counts.update((each.community_id, None) for each in content.notices.names)
-    counts.subtract((each.community_id, None) for each in names)
-    return Kept(Content(accepted, replace(content.notices, names=names, presences=presences), dead), +counts)
+    return Content(accepted, replace(content.notices, names=names, presences=presences), dead)
 
 
 def _is_event_deleted(item: Accepted, deleted: Mapping[str, datetime]) -> bool:

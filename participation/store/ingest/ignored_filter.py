@@ -1,9 +1,7 @@
 """Discards what is in the channels that a community ignores: events, names of channels, and dead letters."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import orjson
 from sqlalchemy import Connection
@@ -15,38 +13,27 @@ from participation.store.days import channels, parts
 from participation.store.dead_letters import NewDeadLetter
 from participation.store.ingest import events
 from participation.store.ingest.content import Content
-from participation.store.ingest.events import NULL, Accepted, Source
+from participation.store.ingest.events import NULL, Accepted
 
 Ignored = Mapping[str | None, frozenset[str]]
 """The ignored channels of each community, written PLATFORM:CHANNEL, with those that are known to be in them."""
 
 
-class Filtered(NamedTuple):
-    """The part of a batch that is kept, and how many events, names and letters were discarded, by source."""
+def filter_ignored(connection: Connection, content: Content, cases: Sequence[SpecialCase]) -> Content:
+    """Return the content without what is in ignored channels.
 
-    content: Content
-    ignored: Counter[Source]
-
-
-def filter_ignored(connection: Connection, content: Content, cases: Sequence[SpecialCase]) -> Filtered:
-    """Discard what is in ignored channels. cases: the special cases among the communities of the batch.
-
-    The caller holds `locks.share_time_zones`, so the settings do not change until its transaction ends.
+    cases: the special cases among the communities of the batch. The caller holds `locks.share_time_zones`, so the
+    settings do not change until its transaction ends.
     """
     ignored: Ignored = {
         case.community_id: _channels(connection, case) for case in cases if case.whole and case.ignored_channels
     }
     if not ignored:
-        return Filtered(content, Counter())
+        return content
     accepted = [item for item in content.accepted if not _is_event_ignored(item, ignored)]
     names = [each for each in content.notices.names if not _is_name_ignored(each, ignored)]
     dead = [letter for letter in content.dead if not _is_letter_ignored(letter, ignored)]
-    counts = events.by_source(content.accepted) - events.by_source(accepted)
-    counts.update(letter.source for letter in content.dead)
-    counts.subtract(letter.source for letter in dead)
-    counts.update((each.community_id, None) for each in content.notices.names)
-    counts.subtract((each.community_id, None) for each in names)
-    return Filtered(Content(accepted, replace(content.notices, names=names), dead), +counts)
+    return Content(accepted, replace(content.notices, names=names), dead)
 
 
 def _channels(connection: Connection, case: SpecialCase) -> frozenset[str]:

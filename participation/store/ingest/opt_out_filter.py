@@ -1,10 +1,8 @@
 """Enforces opt-outs: the transaction that stores a batch discards the events of members who opted out."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -14,7 +12,7 @@ from participation.notices.names import AccountName
 from participation.store.dead_letters import NewDeadLetter
 from participation.store.ingest import events
 from participation.store.ingest.content import Content
-from participation.store.ingest.events import NULL, Accepted, Source
+from participation.store.ingest.events import NULL, Accepted
 from participation.store.members import opt_outs
 
 Id = tuple[str, str]
@@ -24,50 +22,37 @@ Until = Mapping[Account, datetime | None]
 """Accounts, and the time before which their events are discarded. None: all events."""
 
 
-class Filtered(NamedTuple):
-    """The part of a batch that is kept, and how many events and names were discarded, by source."""
-
-    content: Content
-    opted_out: Counter[Source]
-
-
-def filter_opted_out(connection: Connection, content: Content) -> Filtered:
-    """Discard the events and names of members who opted out, and remove these members as authors from other events.
+def filter_opted_out(connection: Connection, content: Content) -> Content:
+    """Return the content without the events and names of members who opted out, and without them as authors.
 
     New opt-outs wait until the caller commits.
     """
     key = opt_outs.lock_and_read_key(connection)
     if key is None:
-        return Filtered(content, Counter())
+        return content
     ids = {(row.platform, name) for row, *_ in content.accepted for name in (row.member_id, row.object_author_id)}
     accounts = {name: Account(name[0], events.unescaped(name[1])) for name in ids if name[1] != NULL}
     mentioned = {account for letter in content.dead for account in letter.accounts}
     named = {_account(name) for name in content.notices.names if isinstance(name, AccountName)}
     found = opt_outs.find(connection, key, {*accounts.values(), *mentioned, *named})
     if not found:
-        return Filtered(content, Counter())
+        return content
     return _filter(content, {name: found[each] for name, each in accounts.items() if each in found}, found)
 
 
-def _filter(content: Content, ids: Mapping[Id, datetime | None], until: Until) -> Filtered:
+def _filter(content: Content, ids: Mapping[Id, datetime | None], until: Until) -> Content:
     kept: list[Accepted] = []
-    dropped: list[Accepted] = []
     for item in content.accepted:
         row = item.row
         if _is_discarded(row.occurred_at, ids, (row.platform, row.member_id)):
-            dropped.append(item)
-        elif _is_discarded(row.occurred_at, ids, (row.platform, row.object_author_id)):
+            continue
+        if _is_discarded(row.occurred_at, ids, (row.platform, row.object_author_id)):
             kept.append(item._replace(row=row._replace(object_author_id=NULL), is_author_removed=True))
         else:
             kept.append(item)
     letters = [letter for letter in content.dead if not _is_letter_discarded(letter, until)]
     told = [name for name in content.notices.names if not _is_name_discarded(name, until)]
-    discarded = events.by_source(dropped)
-    discarded.update(letter.source for letter in content.dead)
-    discarded.subtract(letter.source for letter in letters)
-    discarded.update((name.community_id, None) for name in content.notices.names)
-    discarded.subtract((name.community_id, None) for name in told)
-    return Filtered(Content(kept, replace(content.notices, names=told), letters), +discarded)
+    return Content(kept, replace(content.notices, names=told), letters)
 
 
 def _account(name: AccountName) -> Account:
