@@ -35,17 +35,21 @@ def set_(  # noqa: PLR0913, PLR0917 - each is an option
     community: Annotated[str, typer.Argument(metavar="ID", help="The community_id that its bots send.")],
     timezone: Annotated[str | None, typer.Option(help="IANA name of its time zone, for example Europe/Berlin.")] = None,
     name: Annotated[str | None, typer.Option(help="Name that people see, at most 255 characters.")] = None,
-    exclude_member: Annotated[list[str] | None, typer.Option(metavar="WHO", help="Count this person never.")] = None,
+    exclude_member: Annotated[list[str] | None, typer.Option(metavar="WHO", help="Do not count this person.")] = None,
     include_member: Annotated[list[str] | None, typer.Option(metavar="WHO", help="Count this person again.")] = None,
     exclude_channel: Annotated[list[str] | None, typer.Option(metavar=CHANNEL, help="Do not count it.")] = None,
     include_channel: Annotated[list[str] | None, typer.Option(metavar=CHANNEL, help="Count it again.")] = None,
     ignore_channel: Annotated[list[str] | None, typer.Option(metavar=CHANNEL, help="Store nothing of it.")] = None,
     keep_channel: Annotated[list[str] | None, typer.Option(metavar=CHANNEL, help="Store it again.")] = None,
     reputation: Annotated[str | None, typer.Option(metavar="RULE", help="off, 1, or a JSON object.")] = None,
-    authors_from_messages: Annotated[bool | None, typer.Option(help="Find who wrote what reactions are to.")] = None,
-    voice_alone: Annotated[bool | None, typer.Option(help="Voice time alone or deafened counts.")] = None,
+    authors_from_messages: Annotated[
+        bool | None, typer.Option(help="Take the author of a message with reactions from the stored message.")
+    ] = None,
+    voice_alone: Annotated[
+        bool | None, typer.Option(help="Count voice time in which a member is alone or deafened.")
+    ] = None,
 ) -> None:
-    """Set options of a community. If past days come out differently, all its days are computed again.
+    """Set options of a community. If this changes past days, all days are computed again.
 
     WHO is a person or PLATFORM:ACCOUNT, CHANNEL is PLATFORM:CHANNEL. These options may be given several times.
     """
@@ -176,10 +180,10 @@ def delete(
         bool, typer.Option("--yes", help="Do not ask for confirmation. Without a terminal, the command never asks.")
     ] = False,
 ) -> None:
-    """Delete everything of a community: events, highlights, names, settings, dead letters. This cannot be undone.
+    """Delete all data of a community: events, highlights, names, settings, dead letters. This cannot be undone.
 
-    What occurred before now is discarded from then on, also in queues, imports and replays. What occurs later makes the
-    community anew. If the command is interrupted, run it again, or the workers finish within an hour.
+    What occurred before now is discarded from then on, also in queues, imports and replays. Later events create the
+    community again. If the command is interrupted, run it again, or the workers finish within an hour.
     """
     with connections.database() as engine:
         _confirm_deletion(engine, community, yes=yes or not sys.stdin.isatty())
@@ -195,4 +199,4 @@ def _confirm_deletion(engine: Engine, community: str, *, yes: bool) -> None:
         ids = parts.parts_of(connection, community)
     if not yes:
         named = ", ".join(map(output.escape, ids))
-        typer.confirm(f"Delete everything of {named} permanently?", abort=True, err=True)
+        typer.confirm(f"Delete all data of {named} permanently?", abort=True, err=True)

@@ -68,7 +68,7 @@ WITH deleted AS (
 SELECT count(*) FROM deleted
 """
 
-# A bot whose clock is ahead may have sent events that are from after the deletion. They make the community anew.
+# A bot whose clock is ahead may have sent events that are from after the deletion. They create the community again.
 _INSERT_COMMUNITY_OF_LATER_EVENTS = text("""
 INSERT INTO communities (community_id)
 SELECT :community_id WHERE EXISTS (SELECT FROM participation_events WHERE community_id = :community_id)
