@@ -29,36 +29,33 @@ WHERE is_voice OR reach.span = interval '0'
 """
 """Query of the days on which rows of `source` count, and of the communities: community_id, highlight_date."""
 
+_FIRST_DAY: Final = """(
+        SELECT CAST(min(first_at) AT TIME ZONE timezone AS date)
+        FROM unnest(CAST(:parts AS text[])) AS given (part_id)
+        CROSS JOIN LATERAL (
+            SELECT min(occurred_at) AS first_at FROM participation_events AS e
+            WHERE e.community_id = part_id
+                AND occurred_at >= {since} AND CAST(occurred_at AT TIME ZONE timezone AS date) {condition}
+        ) AS found
+    )"""
+"""SQL of the first day that meets a condition. since: a time before all events that meet it, for the index."""
+
+_FIRST: Final = _FIRST_DAY.format(
+    since="CAST(greatest(CAST(:first AS date), '2000-01-01') AS timestamp) AT TIME ZONE 'UTC' - interval '1 day'",
+    condition=">= :first",
+)
+_NEXT: Final = _FIRST_DAY.format(
+    since="CAST(highlight_date + 1 AS timestamp) AT TIME ZONE timezone - interval '3 hours'",
+    condition="> highlight_date",
+)
+
 # Goes from the events of one day to the first event of a later day, with one short index scan for each day and part.
 # Each scan starts before midnight, because a clock may show midnight twice.
-EVENT_DAYS: Final = """
+EVENT_DAYS: Final = f"""
 WITH RECURSIVE event_days (community_id, timezone, highlight_date) AS (
-    SELECT community_id, timezone, (
-        SELECT CAST(min(first_at) AT TIME ZONE timezone AS date)
-        FROM unnest(CAST(:parts AS text[])) AS given (part_id)
-        CROSS JOIN LATERAL (
-            SELECT min(occurred_at) AS first_at
-            FROM participation_events AS e
-            WHERE e.community_id = part_id
-                AND occurred_at >= CAST(greatest(CAST(:first AS date), '2000-01-01') AS timestamp) AT TIME ZONE 'UTC'
-                    - interval '1 day'
-                AND CAST(occurred_at AT TIME ZONE timezone AS date) >= :first
-        ) AS found
-    )
-    FROM communities AS c WHERE community_id = :community_id
+    SELECT community_id, timezone, {_FIRST} FROM communities AS c WHERE community_id = :community_id
     UNION ALL
-    SELECT community_id, timezone, (
-        SELECT CAST(min(first_at) AT TIME ZONE timezone AS date)
-        FROM unnest(CAST(:parts AS text[])) AS given (part_id)
-        CROSS JOIN LATERAL (
-            SELECT min(occurred_at) AS first_at
-            FROM participation_events AS e
-            WHERE e.community_id = part_id
-                AND occurred_at >= CAST(highlight_date + 1 AS timestamp) AT TIME ZONE timezone - interval '3 hours'
-                AND CAST(occurred_at AT TIME ZONE timezone AS date) > highlight_date
-        ) AS found
-    )
-    FROM event_days AS d WHERE highlight_date IS NOT NULL
+    SELECT community_id, timezone, {_NEXT} FROM event_days AS d WHERE highlight_date IS NOT NULL
 )
 SELECT community_id, highlight_date FROM event_days WHERE highlight_date IS NOT NULL
 """
